@@ -1,0 +1,126 @@
+/**
+ * The seam: facts in by `step`, effects out by `drain`. Several steps may precede one drain, so that
+ * whatever reached the node in one turn of the event loop shares one journal append and one frame
+ * per peer.
+ */
+import type { Entry } from "./entry.ts";
+import type { ErrorCode } from "./errors.ts";
+import type { Ballot, GroupId, Instance, Lsn, Millis, NodeId, Stamp } from "./ids.ts";
+import type { Message } from "./message.ts";
+import type { Position } from "./position.ts";
+
+/** Everything that can happen to a node. There is no other way in. */
+export type Input =
+  | { readonly kind: "receive"; readonly from: NodeId; readonly message: Message }
+  /** Multicast to one group. Ticket (unique in this process, > 0) comes back only in a refusal; replies are the service's. */
+  | { readonly kind: "propose"; readonly ticket: number; readonly group: GroupId; readonly payload: Uint8Array }
+  /** All records handed over so far, up to this count, are durable. */
+  | { readonly kind: "persisted"; readonly upTo: Lsn }
+  /** Answers a `ReadRequest` with consecutive entries from its `from` on; fewer than asked for is fine, none means gone. */
+  | { readonly kind: "read"; readonly request: number; readonly entries: readonly Entry[] }
+  /**
+   * Starts a merged stream of groups this node learns. `after: null` starts at the beginning, `"now"` behind
+   * what is decided here. `demand` is how many commands may be delivered before more is asked for (Infinity for replicas).
+   */
+  | {
+    readonly kind: "subscribe";
+    readonly subscription: number;
+    readonly groups: readonly GroupId[];
+    readonly after: Position | null | "now";
+    readonly demand: number;
+  }
+  | { readonly kind: "demand"; readonly subscription: number; readonly commands: number }
+  | { readonly kind: "unsubscribe"; readonly subscription: number }
+  /** Linearizable read: answered by a `Confirmation` once the subscription has delivered all that was completed before now in `groups`. */
+  | { readonly kind: "confirm"; readonly request: number; readonly subscription: number; readonly groups: readonly GroupId[] }
+  /** Coordinate no longer; let `to` take over (0: whoever is best). */
+  | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId }
+  /** The link to this node broke. A hint: nothing depends on it. */
+  | { readonly kind: "unreachable"; readonly node: NodeId }
+  | { readonly kind: "wake" };
+
+export interface Envelope {
+  /** Encoded once, sent to each. */
+  readonly to: readonly NodeId[];
+  readonly message: Message;
+}
+
+/** What must survive a restart. Handed back by `CoreNode.restore`, in order, before the first step. */
+export type JournalRecord =
+  | { readonly kind: "promise"; readonly group: GroupId; readonly ballot: Ballot }
+  /** The next entry in the log of `ballot`. */
+  | { readonly kind: "accept"; readonly group: GroupId; readonly ballot: Ballot; readonly entry: Entry }
+  /** Atomic change to the log of a higher ballot: drop everything above `above`, append, hold `ballot`. */
+  | {
+    readonly kind: "install";
+    readonly group: GroupId;
+    readonly ballot: Ballot;
+    readonly base: Instance;
+    readonly start: Instance;
+    readonly above: Instance;
+    readonly entries: readonly Entry[];
+  }
+  /** Entries known to be decided, fetched from a peer: drop everything above `above`, append. `promised` may rise with it. */
+  | {
+    readonly kind: "learn";
+    readonly group: GroupId;
+    readonly promised: Ballot;
+    readonly above: Instance;
+    readonly entries: readonly Entry[];
+  }
+  /** A hint, written lazily: a restart may treat everything up to here as decided. */
+  | { readonly kind: "decided"; readonly group: GroupId; readonly upTo: Instance }
+  /** No clock value above this has been stated or will be before a higher ceiling is durable. */
+  | { readonly kind: "ceiling"; readonly stamp: Stamp };
+
+export interface ReadRequest {
+  readonly request: number;
+  readonly group: GroupId;
+  readonly from: Instance;
+  /** Inclusive. */
+  readonly to: Instance;
+  readonly bytesMax: number;
+}
+
+/** A run of commands of one entry, in merged order. Commands are `from ≤ index < to`, counted over all batches. */
+export interface Delivery {
+  readonly subscription: number;
+  readonly group: GroupId;
+  readonly entry: Entry;
+  readonly from: number;
+  readonly to: number;
+  /** Indices of batches in the entry that occurred before in this log and have no effect; usually null. */
+  readonly repeated: ReadonlySet<number> | null;
+}
+
+export interface Refusal {
+  readonly ticket: number;
+  readonly code: ErrorCode;
+  readonly reason: string;
+}
+
+export interface Confirmation {
+  readonly request: number;
+  /** Everything at or below has been delivered to the subscription. */
+  readonly position: Position;
+}
+
+/** Everything a node asks of its host since the last drain. */
+export interface Effects {
+  /** May leave at once, in any order, and may be lost. */
+  readonly send: readonly Envelope[];
+  /** Must be appended to the journal in this order. */
+  readonly records: readonly JournalRecord[];
+  /** Speak for records: they leave only once all records handed over so far are durable. */
+  readonly sendAfterPersist: readonly Envelope[];
+  /** Old entries to read back from the journal; each is answered by one `read` input. */
+  readonly reads: readonly ReadRequest[];
+  /** Per subscription merged and in order, each command exactly once per subscription. */
+  readonly deliveries: readonly Delivery[];
+  /** Proposals that will not be tried (again): nothing of them was or will be ordered. */
+  readonly refusals: readonly Refusal[];
+  /** To be carried out after the deliveries of this drain. */
+  readonly confirmations: readonly Confirmation[];
+  /** When to step { kind: "wake" } if nothing else happens first; Infinity for never. */
+  readonly wakeAt: Millis;
+}

@@ -1,0 +1,80 @@
+/** What the edge needs of the machine: the one contract behind `#runtime`. Production and simulator implement it. */
+import type { Micros, Millis, Now } from "../core/ids.ts";
+
+export interface Clock {
+  now(): Now;
+  /** Calls back once at or after `at` (monotonic ms), never early; returns a cancel. Infinity never fires. */
+  wakeAt(at: Millis, callback: () => void): () => void;
+  /** Calls back in this turn of the event loop, after whatever is already queued for it. */
+  soon(callback: () => void): void;
+}
+
+/** Files of one directory; names are plain (no slashes). Every `done` is called exactly once, later, with null or an error. */
+export interface Disk {
+  readonly root: string;
+  /** Names in the directory. */
+  list(): Promise<string[]>;
+  read(file: string, offset: number, length: number): Promise<Uint8Array>;
+  size(file: string): Promise<number>;
+  /** A zero-filled file of so many bytes, durable itself and in its directory. */
+  preallocate(file: string, bytes: number): Promise<void>;
+  /** Opens for positioned writes and reads. */
+  open(file: string): Promise<DiskFile>;
+  /** Atomic: the file holds either the old bytes or the new, durably. */
+  replace(file: string, bytes: Uint8Array): Promise<void>;
+  remove(file: string): Promise<void>;
+  /** Throws CarillonError `config` if another process holds the directory. */
+  lock(): Promise<() => Promise<void>>;
+}
+
+export interface DiskFile {
+  /** Writes all of `bytes`; off the event loop. */
+  write(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
+  /** fdatasync, off the event loop. */
+  sync(done: (error: Error | null) => void): void;
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface HttpServer {
+  /** As bound, e.g. 127.0.0.1:4100. */
+  readonly host: string;
+  readonly port: number;
+  /** Stops listening and ends what is open. */
+  close(): Promise<void>;
+}
+
+export type Fetch = (request: Request) => Response | Promise<Response>;
+
+/** One long request whose body is written piece by piece: the sending half of a link. */
+export interface OutgoingStream {
+  /** False: the transport's buffer is above its high-water mark; `onDrain` says when it is not. */
+  write(bytes: Uint8Array): boolean;
+  close(): void;
+}
+
+export interface OutgoingStreamEvents {
+  /** The peer answered 200 and the stream is open. */
+  onOpen(): void;
+  onDrain(): void;
+  /** Exactly once: refused, broken or closed. */
+  onClose(reason: string): void;
+}
+
+export interface Runtime {
+  readonly name: "bun" | "deno" | "node";
+  readonly version: string;
+  readonly clock: Clock;
+  openDisk(directory: string): Promise<Disk>;
+  /** HTTP/1.1 and h2c (prior knowledge) on one port. Port 0 picks one. */
+  serveHttp(address: { readonly host: string; readonly port: number }, fetch: Fetch): Promise<HttpServer>;
+  /** POST over HTTP/2 with a streamed body. */
+  openStream(url: string, headers: Readonly<Record<string, string>>, events: OutgoingStreamEvents): OutgoingStream;
+  /** 32 random bits. */
+  entropy(): number;
+}
+
+/** Microseconds since 2024-01-01T00:00Z, from milliseconds since 1970. */
+export function wallMicros(unixMs: number): Micros {
+  return Math.round((unixMs - 1_704_067_200_000) * 1_000);
+}

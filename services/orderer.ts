@@ -1,0 +1,33 @@
+/** What services need of the node that orders for them. The edge implements it on the host; tests may on a bare core. */
+import type { Delivery } from "../core/effects.ts";
+import type { GroupId, NodeId, Origin } from "../core/ids.ts";
+import type { Position } from "../core/position.ts";
+import type { Topology } from "../core/topology.ts";
+import type { CarillonError } from "../core/errors.ts";
+
+export interface Subscription {
+  /** Lets so many more commands come (see `demand` of `subscribe`). */
+  more(commands: number): void;
+  close(): void;
+}
+
+export interface Orderer {
+  readonly self: NodeId;
+  readonly topology: Topology;
+  /** This process's origin: batches that carry it hold our own commands. */
+  readonly origin: Origin;
+  /**
+   * Multicasts to one group. Nothing is returned: the caller recognises its command among the deliveries. `refused` is
+   * called, at most once, if the command was not and will not be ordered.
+   */
+  propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void): void;
+  /** The node must learn every group. Payload views inside a delivery are valid only during the call unless the entry is retained. */
+  subscribe(
+    groups: readonly GroupId[],
+    after: Position | null | "now",
+    demand: number,
+    onDelivery: (delivery: Delivery) => void,
+  ): Subscription;
+  /** Calls back once `subscription` has delivered everything completed in `groups` before this call. */
+  confirm(subscription: Subscription, groups: readonly GroupId[], confirmed: (position: Position) => void): void;
+}
