@@ -5,7 +5,9 @@
 import type { Effects, Input, JournalRecord } from "./effects.ts";
 import type { NodeId, Now } from "./ids.ts";
 import type { Limits } from "./limits.ts";
+import type { Rule } from "./rules.ts";
 import type { Topology } from "./topology.ts";
+import type { NodeView } from "./view.ts";
 
 /** `memory`: a restart forgets everything, and the node abstains until the others have told it what it may have said. */
 export type Durability = "sync" | "async" | "memory";
@@ -19,6 +21,8 @@ export interface CoreOptions {
   readonly seed: number;
   /** Names this life of the process: random, 1 … 2^32 − 1. */
   readonly incarnation: number;
+  /** Simulator only: rules taken away. */
+  readonly without?: ReadonlySet<Rule>;
 }
 
 export declare class CoreNode {
@@ -28,4 +32,5 @@ export declare class CoreNode {
   step(input: Input, now: Now): void;
   /** The arrays are the caller's; the node keeps none of them. */
   drain(): Effects;
+  view(): NodeView;
 }

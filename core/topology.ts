@@ -119,13 +119,16 @@ export function parseTopology(input: TopologyInput): Topology {
   };
 }
 
+/** `Array.isArray` would turn the element type into `any`. */
+const isArray = (value: unknown): boolean => Array.isArray(value);
+
 function positive(value: number, name: string): number {
   if (!Number.isFinite(value) || value <= 0) refuse(`${name} must be a positive number, not ${value}`);
   return value;
 }
 
 function parseNodes(input: TopologyInput): NodeSpec[] {
-  if (!Array.isArray(input.nodes) || input.nodes.length === 0) refuse("it has no nodes");
+  if (!isArray(input.nodes) || input.nodes.length === 0) refuse("it has no nodes");
   const nodes = input.nodes.map((node, index): NodeSpec => {
     const id = node.id ?? index + 1;
     if (!nameRule.test(node.name ?? "")) refuse(`node name ${JSON.stringify(node.name)} must be letters, digits, "_", "." or "-"`);
@@ -138,7 +141,7 @@ function parseNodes(input: TopologyInput): NodeSpec[] {
 
 function parseGroups(input: TopologyInput, nodes: readonly NodeSpec[]): GroupSpec[] {
   const named = input.groups ?? [{ name: "main", keys: [{ from: "" }] }];
-  if (!Array.isArray(named) || named.length === 0) refuse("it has no groups");
+  if (!isArray(named) || named.length === 0) refuse("it has no groups");
   const all = nodes.map((node) => node.name);
   const nodeId = new Map(nodes.map((node) => [node.name, node.id]));
   const groupId = new Map(named.map((group, index) => [group.name, group.id ?? index + 1]));
@@ -147,7 +150,9 @@ function parseGroups(input: TopologyInput, nodes: readonly NodeSpec[]): GroupSpe
     if (!nameRule.test(group.name ?? "")) refuse(`group name ${JSON.stringify(group.name)} must be letters, digits, "_", "." or "-"`);
     if (!Number.isInteger(id) || id < 1 || id > 65_535) refuse(`group "${group.name}" has id ${id}, outside 1 … 65535`);
     const lookUp = (names: readonly string[], role: string): NodeId[] => {
-      const ids = names.map((name) => nodeId.get(name) ?? refuse(`group "${group.name}" names ${role} "${name}", which is no node`));
+      const ids = names.map((name: string) =>
+        nodeId.get(name) ?? refuse(`group "${group.name}" names ${role} "${name}", which is no node`)
+      );
       if (new Set(ids).size !== ids.length) refuse(`group "${group.name}" names a ${role} twice`);
       return ids;
     };
