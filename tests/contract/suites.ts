@@ -1,0 +1,8 @@
+/** The suites every runtime has to pass, in the order they run. One line each. */
+import type { Runtime } from "../../edge/runtime.ts";
+import { core } from "./core.ts";
+
+/** Registers its tests; called once per run, with the runtime it runs on. */
+export type Suite = (runtime: Runtime) => void;
+
+export const suites: readonly Suite[] = [core];
