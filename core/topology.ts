@@ -205,8 +205,8 @@ function unique(things: readonly { readonly id: number; readonly name: string }[
   const ids = new Set<number>();
   const names = new Set<string>();
   for (const { id, name } of things) {
-    if (ids.has(id)) refuse(`two ${what}s have id ${id}`);
     if (names.has(name)) refuse(`two ${what}s are called "${name}"`);
+    if (ids.has(id)) refuse(`two ${what}s have id ${id}`);
     ids.add(id);
     names.add(name);
   }
