@@ -1,0 +1,205 @@
+/**
+ * The machine as a command sees it: arguments, files, the terminal, signals and child processes. Written on `node:`
+ * builtins that Bun, Deno and Node all have; only the command line and the build use it, the product's hot paths never.
+ */
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+export const environment: Readonly<Record<string, string | undefined>> = process.env;
+
+export function commandArguments(): readonly string[] {
+  return process.argv.slice(2);
+}
+
+export function hostName(): string {
+  return hostname();
+}
+
+/** Milliseconds since this process was started. */
+export function sinceStartMs(): number {
+  return performance.now();
+}
+
+export function exit(code: number): never {
+  process.exit(code);
+}
+
+// ── Terminal ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export function isTerminal(stream: "stdin" | "stdout" | "stderr"): boolean {
+  return process[stream].isTTY === true;
+}
+
+export function columns(): number {
+  return process.stdout.columns || 100;
+}
+
+/**
+ * Resolves once the stream has room again, so that a slow reader slows the writer down. A reader that has gone
+ * (`… | head`) ends the process quietly, as it does for every other filter.
+ */
+export function write(stream: "stdout" | "stderr", data: string | Uint8Array): Promise<void> {
+  const target = process[stream];
+  if (!guarded.has(stream)) {
+    guarded.add(stream);
+    target.on("error", (error: Error & { code?: string }) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  }
+  if (target.write(data)) return Promise.resolve();
+  return new Promise((resolve) => target.once("drain", resolve));
+}
+
+const guarded = new Set<string>();
+
+/** Standard input, piece by piece. */
+export async function* inputChunks(): AsyncIterable<Uint8Array> {
+  for await (const chunk of process.stdin) yield typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
+}
+
+/** Single key presses, until the returned function is called. Only on a terminal. */
+export function onKey(callback: (key: string) => void): () => void {
+  const listen = (bytes: Uint8Array): void => callback(new TextDecoder().decode(bytes));
+  process.stdin.setRawMode(true);
+  process.stdin.resume();
+  process.stdin.on("data", listen);
+  return () => {
+    process.stdin.off("data", listen);
+    process.stdin.setRawMode(false);
+    process.stdin.pause();
+  };
+}
+
+/** Calls back when standard input ends: a child learns that way that its parent is gone, however it went. */
+export function onInputEnd(callback: () => void): void {
+  process.stdin.on("end", callback);
+  process.stdin.on("error", callback);
+  process.stdin.resume();
+}
+
+/** Interrupt (Ctrl-C) and terminate (`kill`); returns how to stop listening. */
+export function onSignals(callback: (signal: "SIGINT" | "SIGTERM") => void): () => void {
+  const interrupt = (): void => callback("SIGINT");
+  const terminate = (): void => callback("SIGTERM");
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", terminate);
+  return () => {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", terminate);
+  };
+}
+
+// ── Files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Null if there is no such file; anything else that goes wrong throws. */
+export async function readTextIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return null;
+    throw error;
+  }
+}
+
+export function readTextNow(path: string): string {
+  return readFileSync(path, "utf8");
+}
+
+export function readBytes(path: string): Promise<Uint8Array> {
+  return readFile(path);
+}
+
+export async function writeText(path: string, text: string, mode: number = 0o644): Promise<void> {
+  await writeFile(path, text, { mode });
+}
+
+export async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+}
+
+export function temporaryDirectory(prefix: string): Promise<string> {
+  return mkdtemp(join(tmpdir(), prefix));
+}
+
+export async function removeTree(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}
+
+export async function fileBytes(path: string): Promise<number> {
+  return (await stat(path)).size;
+}
+
+export function joinPath(...parts: readonly string[]): string {
+  return join(...parts);
+}
+
+// ── Processes and ports ───────────────────────────────────────────────────────────────────────────────────────────
+
+export interface Child {
+  readonly pid: number;
+  /** Resolves to the exit code, or to the signal's name. */
+  readonly exited: Promise<number | string>;
+  signal(name: "SIGTERM" | "SIGKILL" | "SIGSTOP" | "SIGCONT"): void;
+}
+
+/** This program again with other arguments. Its output goes to the end of `logFile`; its input ends when we do. */
+export function spawnSelf(args: readonly string[], logFile: string): Child {
+  const [program, ...before] = ownCommand();
+  const log = openSync(logFile, "a");
+  try {
+    return childOf(spawn(program!, [...before, ...args], { stdio: ["pipe", log, log] }));
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Runs to the end with our output; resolves to the exit code. */
+export async function runProgram(program: string, args: readonly string[], directory?: string): Promise<number | string> {
+  return await childOf(spawn(program, [...args], { stdio: "inherit", ...(directory === undefined ? {} : { cwd: directory }) })).exited;
+}
+
+function childOf(child: ReturnType<typeof spawn>): Child {
+  const exited = new Promise<number | string>((resolve) => {
+    child.once("error", (error) => resolve(error.message));
+    child.once("exit", (code, signal) => resolve(signal ?? code ?? 1));
+  });
+  return { pid: child.pid ?? 0, exited, signal: (name) => void child.kill(name) };
+}
+
+/** How this very program is called: the binary alone, or a runtime and the script. */
+function ownCommand(): string[] {
+  const script = process.argv[1] ?? "";
+  // Bun keeps a compiled program's files under a root of its own.
+  if (script === "" || script.startsWith("/$bunfs/") || /^[A-Z]:[\\/]~BUN[\\/]/i.test(script)) return [process.execPath];
+  return process.versions.deno === undefined ? [process.execPath, script] : [process.execPath, "run", "-A", script];
+}
+
+/** The program that runs this one: a runtime, or the compiled binary itself. */
+export const executable: string = process.execPath;
+
+/** Whether 127.0.0.1:`port` can be listened on now; port 0 never tells. */
+export function portIsFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
+
+/** So many different ports that are free at this moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  try {
+    return await Promise.all(servers.map((server) =>
+      new Promise<number>((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+      })
+    ));
+  } finally {
+    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  }
+}
