@@ -69,12 +69,14 @@ export class Writer {
 
   u16(value: number): void {
     if ((value & 0xffff) !== value) refuse(value, "no u16");
-    this.#view.setUint16(this.#room(2), value, true);
+    const at = this.#room(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
     if (value >>> 0 !== value) refuse(value, "no u32");
-    this.#view.setUint32(this.#room(4), value, true);
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
   }
 
   /** A whole number from 0 to 2^53 − 1, in 8 bytes. */
@@ -89,7 +91,8 @@ export class Writer {
   /** Any finite number, in 8 bytes. */
   f64(value: number): void {
     if (!Number.isFinite(value)) refuse(value, "not finite");
-    this.#view.setFloat64(this.#room(8), value, true);
+    const at = this.#room(8);
+    this.#view.setFloat64(at, value, true);
   }
 
   /** The bytes alone; their length must follow from something written before. */
@@ -119,7 +122,7 @@ export class Writer {
     this.#view.setUint32(at, value, true);
   }
 
-  /** Moves the end by `bytes`, growing if needed; says where the room begins. */
+  /** Moves the end by `bytes`; says where the room begins. May replace `#view`: call it first. */
   #room(bytes: number): number {
     const at = this.#length;
     const end = at + bytes;
