@@ -1,3 +1,4 @@
+/** One story per rule of the configuration: what wins over what, and what a slip is answered with. */
 import { describe, expect, test } from "bun:test";
 import { checkSafety, type Config, loadConfig, loudly } from "../../edge/config.ts";
 import { settings, variableOf } from "../../edge/config/settings.ts";
