@@ -36,7 +36,7 @@ export function encodeCbor(value: unknown): Uint8Array<ArrayBuffer> {
 
 /**
  * One value that fills all of `bytes`. Maps become objects (tag 259: Map, 258: Set, 1: Date, 64–87: typed
- * arrays), byte strings Uint8Array. Throws DecodeError; numbers and text must be in definite, shortest form.
+ * arrays), byte strings Uint8Array. Throws DecodeError; lengths must be definite and no longer than needed, keys unique.
  */
 export function decodeCbor(bytes: Uint8Array): unknown {
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -73,6 +73,8 @@ class Scanner {
   readonly #view: DataView;
   at = 0;
   #items = 0;
+  /** The number, length or tag read last. */
+  #number = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -87,7 +89,7 @@ class Scanner {
     const type = this.#bytes[first]! >> 5;
     const info = this.#bytes[first]! & 31;
     if (type === major.simple) this.#simple(info);
-    else this.#sized(type, this.#argument(type, info), depth, anyKeys);
+    else this.#sized(type, this.#number = this.#argument(type, info), depth, anyKeys);
     return type;
   }
 
@@ -112,7 +114,7 @@ class Scanner {
     }
   }
 
-  /** The number in or behind the first byte, in its shortest form. */
+  /** The number in or behind the first byte. */
   #argument(type: number, info: number): number {
     if (info < 24) return info;
     if (info > 27) throw new DecodeError("the CBOR has an item of indefinite length");
@@ -125,9 +127,8 @@ class Scanner {
       ? this.#view.getUint16(at)
       : this.#view.getUint32(bytes === 8 ? at + 4 : at) + top * 2 ** 32;
     const least = bytes === 1 ? 24 : bytes === 2 ? 2 ** 8 : bytes === 4 ? 2 ** 16 : 2 ** 32;
-    // cbor-x writes a bigint in eight bytes whatever its value.
-    const bigint = bytes === 8 && type <= major.negative;
-    if (value < least && !bigint) throw new DecodeError("the CBOR has a number that is longer than needed");
+    // Only of lengths and tags: cbor-x itself writes a bigint in eight bytes and a date in four.
+    if (value < least && type > major.negative) throw new DecodeError("the CBOR has a length that is longer than needed");
     if (value >= Number.MAX_SAFE_INTEGER) throw new DecodeError("the CBOR has an integer beyond 2^53");
     return value;
   }
@@ -157,8 +158,11 @@ class Scanner {
       const from = this.at;
       const type = this.item(depth + 1);
       // In an object, the keys 1 and "1" would be the same.
-      if (type !== major.text && !(anyKeys && type <= major.negative)) throw new DecodeError("the CBOR has a map key that is not text");
-      const key = oneToOne.decode(this.#bytes.subarray(from, this.at));
+      const isText = type === major.text;
+      // cbor-x would write a larger integer as a float.
+      const isSmall = type <= major.negative && this.#number < 2 ** 31;
+      if (!isText && !(anyKeys && isSmall)) throw new DecodeError("the CBOR has a map key that is not text");
+      const key = isText ? oneToOne.decode(this.#bytes.subarray(from, this.at)) : `${type} ${this.#number}`;
       if (seen.has(key)) throw new DecodeError("the CBOR has the same map key twice");
       if (key === "i__proto__") throw new DecodeError('the CBOR has the map key "__proto__"');
       seen.add(key);

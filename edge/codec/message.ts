@@ -83,6 +83,7 @@ export function encodeMessage(writer: Writer, message: Message): void {
       return;
     case "entries":
       writer.u16(message.group);
+      writer.u53(message.promised);
       writer.u53(message.ballot);
       writer.u53(message.base);
       writer.u53(message.start);
@@ -183,6 +184,7 @@ function readMessage(reader: Reader): Message {
       return {
         kind: "entries",
         group: reader.u16(),
+        promised: reader.u53(),
         ballot: reader.u53(),
         base: reader.u53(),
         start: reader.u53(),

@@ -85,9 +85,9 @@ test("damaged CBOR", () => {
   const accepted = fuzz({
     make: (random) => encodeCbor(randomValue(random, 0)),
     check: (bytes) => {
-      // Two CBOR texts may mean the same (a float in two widths), but the meaning survives a second trip.
-      const value = decodeCbor(bytes);
-      expect(decodeCbor(encodeCbor(value))).toEqual(value);
+      // Two CBOR texts may mean the same (a float in two widths), but ours is the same from then on.
+      const ours = encodeCbor(decodeCbor(bytes));
+      expect(encodeCbor(decodeCbor(ours))).toEqual(ours);
       return null;
     },
   });

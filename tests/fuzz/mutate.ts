@@ -4,7 +4,7 @@ import type { Random } from "./random.ts";
 const lies: readonly number[] = [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 export function mutate(random: Random, good: Uint8Array, other: Uint8Array): Uint8Array {
-  let bytes = good.slice();
+  let bytes: Uint8Array = good.slice();
   for (let rounds = 1 + random.below(3); rounds > 0; rounds--) {
     const at = random.below(Math.max(1, bytes.length));
     switch (random.below(7)) {
@@ -21,7 +21,7 @@ export function mutate(random: Random, good: Uint8Array, other: Uint8Array): Uin
         bytes = joined(bytes, random.bytes(random.below(20)));
         break;
       case 4:
-        if (at + 4 <= bytes.length) new DataView(bytes.buffer).setUint32(at, random.pick(lies), random.chance(0.7));
+        if (at + 4 <= bytes.length) new DataView(bytes.buffer, bytes.byteOffset).setUint32(at, random.pick(lies), random.chance(0.7));
         break;
       case 5:
         bytes = joined(bytes.subarray(0, at), other.subarray(random.below(other.length + 1)));

@@ -142,6 +142,7 @@ export function randomMessage(random: Random, kind: Message["kind"] = random.pic
       return {
         kind,
         group,
+        promised: u53(),
         ballot,
         base: u53(),
         start: u53(),
