@@ -1,0 +1,41 @@
+/** /v1/cluster, /v1/nodes, /v1/groups, /v1/links: what this node knows of the whole. */
+import type { Hono } from "hono";
+import type { ClusterStatus } from "../../services/api.ts";
+import type { AppContext } from "./context.ts";
+import type { Front } from "./endpoint.ts";
+import { accepted, envelope } from "./negotiate.ts";
+import { queryOf } from "./params.ts";
+
+export function addClusterRoutes(app: Hono, front: Front): void {
+  const { context } = front;
+  const add = (path: string, part: (status: ClusterStatus) => Record<string, unknown>): void =>
+    front.add(app, "GET", path, async (c) => {
+      const request = c.req.raw;
+      queryOf(request.url, []);
+      const status = await context.carillon.status();
+      return envelope(accepted(request.headers.get("accept"), ["json", "cbor"]), 200, { ...part(status), position: status.position });
+    });
+  add("/v1/cluster", (status) => ({ ...status }));
+  add("/v1/nodes", ({ nodes }) => ({ nodes }));
+  add("/v1/groups", ({ groups }) => ({ groups }));
+  add("/v1/links", (status) => ({ links: linksOf(context, status) }));
+}
+
+/** One per other node: what the core heard, and what the link counted if it does. */
+function linksOf({ view, now, metrics }: AppContext, status: ClusterStatus): Record<string, unknown>[] {
+  const peers = new Map(view().peers.map((peer) => [peer.node, peer]));
+  const counted = metrics?.links?.() ?? [];
+  return status.nodes.filter(({ name }) => name !== status.node).map(({ id, name, region, connected, rttMs }) => {
+    const peer = peers.get(id);
+    const heard = peer !== undefined && Number.isFinite(peer.heardAt);
+    return {
+      peer: name,
+      region,
+      connected,
+      rttMs,
+      suspected: peer?.suspected ?? false,
+      heardMsAgo: heard ? Math.max(0, Math.round(now().mono - peer.heardAt)) : null,
+      ...counted.find((link) => link.peer === name),
+    };
+  });
+}

@@ -1,0 +1,103 @@
+/**
+ * What the HTTP API needs of the node behind it. Nothing here names a runtime: the app runs wherever `fetch` types exist,
+ * and the wiring (or a test) fills this in.
+ */
+import type { Now } from "../../core/ids.ts";
+import type { NodeView } from "../../core/view.ts";
+import type { Carillon, Key, Version } from "../../services/api.ts";
+import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.ts";
+import type { ServiceStats } from "../../services/services.ts";
+import type { Histogram } from "./histogram.ts";
+
+/** The operations of the node. */
+export type Service = Pick<Carillon, "kv" | "log" | "logs" | "append" | "multicast" | "deliveries" | "status">;
+
+export interface HttpLimits extends ServiceLimits {
+  /** A body with a batch of records: its encoding is larger than the records in it. */
+  readonly batchBodyBytesMax: number;
+  readonly waitMsMax: number;
+  /** A quiet stream says something this often, so that nothing on the way takes it for dead. */
+  readonly heartbeatMs: number;
+  /** `/readyz` fails above this many entries known and not delivered. */
+  readonly readyLagEntries: number;
+}
+
+export const defaultHttpLimits: HttpLimits = {
+  ...defaultServiceLimits,
+  batchBodyBytesMax: 2 << 20,
+  waitMsMax: 60_000,
+  heartbeatMs: 15_000,
+  readyLagEntries: 10_000,
+};
+
+export interface JournalStats {
+  readonly bytes: number;
+  /** Seconds per sync, if the journal syncs. */
+  readonly syncDuration?: Histogram;
+  /** Set once the journal cannot be written any more. */
+  readonly failed?: string;
+}
+
+/** Counters of one peer's link since the process started. All optional: a driver reports what it knows. */
+export interface LinkStats {
+  /** Name of the peer's node. */
+  readonly peer: string;
+  readonly transport: string;
+  readonly connected?: boolean;
+  readonly rttMs?: number | null;
+  readonly sentBytes?: number;
+  readonly receivedBytes?: number;
+  readonly sentMessages?: number;
+  readonly receivedMessages?: number;
+  readonly lost?: number;
+  readonly retransmits?: number;
+  readonly reconnects?: number;
+  readonly queuedBytes?: number;
+}
+
+export interface ProcessStats {
+  /** How late the event loop runs. */
+  readonly eventLoopDelayMs?: number;
+  readonly residentBytes?: number;
+  readonly cpuSeconds?: number;
+}
+
+/** Each is asked at every scrape and must be cheap; absent ones are left out of `/metrics`. */
+export interface MetricsSources {
+  readonly journal?: () => JournalStats;
+  readonly links?: () => readonly LinkStats[];
+  readonly process?: () => ProcessStats;
+  readonly services?: () => ServiceStats;
+}
+
+/** What a request is about, to find who can serve it. `name`: a key, a prefix, or names separated by commas. */
+export type Place = "key" | "scan" | "log" | "logs" | "groups";
+
+export interface AppContext {
+  readonly carillon: Service;
+  readonly nodeName: string;
+  readonly version: string;
+  /** The furthest position any replica of this node has applied: for answers that have none of their own. */
+  readonly position: () => Version;
+  /** "bun 1.4.5": for `/version` and build info. */
+  readonly runtime?: string;
+  readonly view: () => NodeView;
+  readonly now: () => Now;
+  /** Name of a node or group by id, for labels. */
+  readonly names: { readonly node: (id: number) => string; readonly group: (id: number) => string };
+  readonly metrics?: MetricsSources;
+  readonly limits?: Partial<HttpLimits>;
+  /** What users must send as `Authorization: Bearer …`; absent or null: nothing is asked for. */
+  readonly token?: string | null;
+  /**
+   * Host names this node answers to when no token protects it (without port). A page that rebinds its own name to
+   * 127.0.0.1 is refused. Absent: any.
+   */
+  readonly hosts?: readonly string[];
+  /** URLs of nodes that can serve this, best first; null when this node can. */
+  readonly locate?: (place: Place, name: Key) => readonly string[] | null;
+  /** True once the node has been told to stop: `/readyz` fails so that load balancers look elsewhere. */
+  readonly draining?: () => boolean;
+  /** Called with what should not have happened; the client only sees `internal`. */
+  readonly report?: (error: unknown, route: string) => void;
+}

@@ -1,0 +1,125 @@
+/**
+ * One wrapper around every route, instead of a chain of middleware: it guards, runs the handler, turns whatever was
+ * thrown into a problem document, and puts the headers every answer has on it.
+ */
+import type { Context, Hono } from "hono";
+import type { AppContext, HttpLimits } from "./context.ts";
+import { defaultHttpLimits } from "./context.ts";
+import { guard } from "./guard.ts";
+import { Histogram } from "./histogram.ts";
+import { asCarillonError, problemReply } from "./problems.ts";
+
+/** An answer before it is a Response. */
+export interface Reply {
+  readonly status: number;
+  /** Lower-case names. Handed over: the wrapper adds to it. */
+  readonly headers?: Record<string, string>;
+  /** A function makes a stream; it is not called for HEAD. */
+  readonly body?: string | Uint8Array | (() => ReadableStream<Uint8Array>) | null;
+  /** Where in the order this answer holds. Absent: what this node has delivered. */
+  readonly position?: string;
+}
+
+/** A Response comes from another node and goes on as it is. */
+export type Handler = (c: Context) => Reply | Response | Promise<Reply | Response>;
+
+export type Method = "GET" | "PUT" | "POST" | "DELETE";
+
+interface Route {
+  readonly method: Method;
+  readonly path: string;
+  readonly pattern: RegExp;
+}
+
+export interface RequestSeries {
+  readonly route: string;
+  readonly method: string;
+  readonly code: number;
+  readonly duration: Histogram;
+}
+
+const methods: readonly string[] = ["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS"];
+
+const utf8 = new TextEncoder();
+
+/** Everything the routes share. */
+export class Front {
+  readonly context: AppContext;
+  readonly limits: HttpLimits;
+  readonly routes: Route[] = [];
+  /** By `method route`, then status. */
+  readonly #series: Map<string, (RequestSeries | undefined)[]> = new Map();
+
+  constructor(context: AppContext) {
+    this.context = context;
+    this.limits = { ...defaultHttpLimits, ...context.limits };
+  }
+
+  add(app: Hono, method: Method, path: string, handler: Handler): void {
+    // {key} is what documentation and metrics call :key{.+}.
+    const route = path.replace(/:(\w+)(\{[^}]*\})?/g, "{$1}");
+    this.routes.push({ method, path: route, pattern: patternOf(path) });
+    app.on(method, path, this.endpoint(route, handler));
+  }
+
+  endpoint(route: string, handler: Handler): (c: Context) => Promise<Response> {
+    const open = !route.startsWith("/v1") && route !== "/metrics";
+    return async (c: Context): Promise<Response> => {
+      const started = performance.now();
+      const request = c.req.raw;
+      const method = request.method;
+      let reply: Reply | Response;
+      try {
+        if (!open) guard(this.context, request);
+        reply = await handler(c);
+      } catch (thrown) {
+        const error = asCarillonError(thrown, method !== "GET" && method !== "HEAD");
+        if (error.code === "internal" || error.code === "corrupt") this.context.report?.(thrown, `${method} ${route}`);
+        reply = problemReply(error);
+      }
+      const seconds = (performance.now() - started) / 1_000;
+      this.#observe(method, route, reply.status, seconds);
+      return reply instanceof Response ? reply : this.#respond(method, reply, seconds);
+    };
+  }
+
+  *series(): Iterable<RequestSeries> {
+    for (const codes of this.#series.values()) {
+      for (const series of codes) if (series !== undefined) yield series;
+    }
+  }
+
+  #respond(method: string, reply: Reply, seconds: number): Response {
+    const headers = reply.headers ?? {};
+    headers["carillon-position"] = reply.position ?? this.context.position();
+    headers["carillon-served-by"] = this.context.nodeName;
+    headers["server-timing"] = `total;dur=${Math.round(seconds * 100_000) / 100}`;
+    headers["x-content-type-options"] = "nosniff";
+    headers["cache-control"] ??= "no-store";
+    let body = reply.body ?? null;
+    if (typeof body === "function") body = method === "HEAD" ? null : body() as unknown as Uint8Array;
+    else if (method === "HEAD" && body !== null) {
+      // The body is dropped below; its length is part of the answer.
+      headers["content-length"] = String(typeof body === "string" ? utf8.encode(body).byteLength : body.byteLength);
+      body = null;
+    }
+    return new Response(body as BodyInit | null, { status: reply.status, headers });
+  }
+
+  #observe(sent: string, route: string, code: number, seconds: number): void {
+    // Anybody can invent methods; every one would be a series for ever.
+    const method = methods.includes(sent) ? sent : "other";
+    const key = method + route;
+    let codes = this.#series.get(key);
+    if (codes === undefined) this.#series.set(key, codes = []);
+    // Sparse on purpose: a route has a handful of statuses.
+    let series = codes.find((known) => known!.code === code);
+    if (series === undefined) codes.push(series = { route, method, code, duration: new Histogram() });
+    series.duration.observe(seconds);
+  }
+}
+
+function patternOf(path: string): RegExp {
+  const source = path.split("/").map((part) => part.startsWith(":") ? (part.includes("{") ? ".+" : "[^/]+") : part).join("/");
+  return new RegExp(`^${source}$`);
+}

@@ -1,0 +1,86 @@
+/** /livez, /readyz, /version, /metrics, and the page behind a problem's `type`. */
+import type { Hono } from "hono";
+import { CarillonError, type ErrorCode } from "../../core/errors.ts";
+import { didYouMean } from "../suggest.ts";
+import type { AppContext, HttpLimits } from "./context.ts";
+import type { Front, Reply } from "./endpoint.ts";
+import { metricsText } from "./metrics.ts";
+import { envelope } from "./negotiate.ts";
+import { flagParameter, queryOf, quote } from "./params.ts";
+import { badRequest, problemReply, problems } from "./problems.ts";
+
+interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** Why not; "" when ok. */
+  readonly reason: string;
+}
+
+const readyChecks = ["joined", "quorum", "lag", "journal", "draining"];
+
+export function addHealthRoutes(app: Hono, front: Front): void {
+  const { context, limits } = front;
+  front.add(app, "GET", "/livez", (c) => {
+    const query = queryOf(c.req.raw.url, ["verbose"]);
+    // Nothing about peers: a partition must not make an orchestrator kill a healthy node.
+    return checked("live", [journalCheck(context)], flagParameter(query, "verbose"), "internal");
+  });
+  front.add(app, "GET", "/readyz", async (c) => {
+    const query = queryOf(c.req.raw.url, ["verbose", "exclude"]);
+    const excluded = (query.get("exclude") ?? "").split(",").filter((name) => name !== "");
+    for (const name of excluded) {
+      if (!readyChecks.includes(name)) {
+        throw badRequest(
+          `Cannot exclude check ${quote(name)}: known are ${readyChecks.join(", ")}${didYouMean(name.slice(0, 64), readyChecks)}`,
+        );
+      }
+    }
+    const checks = (await readiness(context, limits)).filter(({ name }) => !excluded.includes(name));
+    return checked("ready", checks, flagParameter(query, "verbose"), context.draining?.() ? "draining" : "joining");
+  });
+  front.add(app, "GET", "/version", (c) => {
+    queryOf(c.req.raw.url, []);
+    const { version, nodeName: node, runtime = "" } = context;
+    return envelope("json", 200, { name: "carillon", version, api: "v1", node, runtime });
+  });
+  front.add(app, "GET", "/metrics", (c) => {
+    queryOf(c.req.raw.url, []);
+    return { status: 200, headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, body: metricsText(front) };
+  });
+  front.add(app, "GET", "/problems/:code", (c) => {
+    queryOf(c.req.raw.url, []);
+    const code = c.req.param("code") ?? "";
+    if (!Object.hasOwn(problems, code)) throw new CarillonError("not-found", `Cannot explain ${quote(code)}: there is no such problem`);
+    return envelope("json", 200, { code, ...problems[code as ErrorCode] });
+  });
+}
+
+function checked(what: "live" | "ready", checks: readonly Check[], verbose: boolean, code: ErrorCode): Reply {
+  const failed = checks.filter(({ ok }) => !ok);
+  if (failed.length === 0) return envelope("json", 200, verbose ? { status: what, checks } : { status: what });
+  const reasons = failed.map(({ name, reason }) => `${name}: ${reason}`).join("; ");
+  const error = new CarillonError(code, `Cannot call this node ${what}: ${reasons}`, { retryable: true, facts: { checks } });
+  return problemReply(error, {}, { status: 503, title: `Not ${what}` });
+}
+
+function check(name: string, reason: string): Check {
+  return { name, ok: reason === "", reason };
+}
+
+function journalCheck({ metrics }: AppContext): Check {
+  return check("journal", metrics?.journal?.().failed ?? "");
+}
+
+async function readiness(context: AppContext, limits: HttpLimits): Promise<Check[]> {
+  const { notReady } = await context.carillon.status();
+  const { groups, subscriptions } = context.view();
+  const leaderless = groups.filter(({ coordinator }) => coordinator === 0).map(({ group }) => context.names.group(group));
+  const lag = subscriptions.reduce((most, subscription) => Math.max(most, subscription.lag), 0);
+  return [
+    check("joined", notReady.join(", ")),
+    check("quorum", leaderless.length === 0 ? "" : `no coordinator heard of in ${leaderless.join(", ")}`),
+    check("lag", lag <= limits.readyLagEntries ? "" : `${lag} entries behind, more than ${limits.readyLagEntries}`),
+    journalCheck(context),
+    check("draining", context.draining?.() ? "the node has been told to stop" : ""),
+  ];
+}

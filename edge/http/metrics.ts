@@ -1,0 +1,217 @@
+/**
+ * /metrics in the Prometheus text format. Base units; labels only of bounded sets (groups, peers, routes, statuses),
+ * never keys or log names.
+ */
+import { ballotNode } from "../../core/ids.ts";
+import type { Front } from "./endpoint.ts";
+import type { Histogram } from "./histogram.ts";
+
+type Labels = Readonly<Record<string, string | number>>;
+
+/** Collects lines; every metric's samples stand together behind its help. */
+class Page {
+  readonly #lines: string[] = [];
+
+  gauge(name: string, help: string, samples: Iterable<readonly [Labels, number]>): void {
+    this.#family(name, help, "gauge", samples);
+  }
+
+  counter(name: string, help: string, samples: Iterable<readonly [Labels, number]>): void {
+    this.#family(name, help, "counter", samples);
+  }
+
+  histogram(name: string, help: string, samples: Iterable<readonly [Labels, Histogram]>): void {
+    this.#head(name, help, "histogram");
+    for (const [labels, { bounds, counts, sum }] of samples) {
+      let total = 0;
+      bounds.forEach((bound, index) => {
+        total += counts[index]!;
+        this.#sample(`${name}_bucket`, { ...labels, le: bound }, total);
+      });
+      total += counts[bounds.length]!;
+      this.#sample(`${name}_bucket`, { ...labels, le: "+Inf" }, total);
+      this.#sample(`${name}_sum`, labels, sum);
+      this.#sample(`${name}_count`, labels, total);
+    }
+  }
+
+  toString(): string {
+    return this.#lines.join("\n") + "\n";
+  }
+
+  #family(name: string, help: string, type: string, samples: Iterable<readonly [Labels, number]>): void {
+    let headed = false;
+    for (const [labels, value] of samples) {
+      if (!headed) this.#head(name, help, type);
+      headed = true;
+      this.#sample(name, labels, value);
+    }
+  }
+
+  #head(name: string, help: string, type: string): void {
+    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+  }
+
+  #sample(name: string, labels: Labels, value: number): void {
+    const list = Object.entries(labels).map(([label, text]) => `${label}="${escape(String(text))}"`).join(",");
+    this.#lines.push(`${name}${list === "" ? "" : `{${list}}`} ${value}`);
+  }
+}
+
+function escape(text: string): string {
+  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}
+
+export function metricsText(front: Front): string {
+  const page = new Page();
+  const { version, runtime = "", nodeName } = front.context;
+  page.gauge("carillon_build_info", "Always 1; what is running.", [[{ version, runtime, node: nodeName }, 1]]);
+  page.histogram(
+    "carillon_http_request_duration_seconds",
+    "Time to the headers of the answer.",
+    Array.from(front.series(), ({ route, method, code, duration }) => [{ route, method, code }, duration] as const),
+  );
+  writeGroups(page, front);
+  writeMerges(page, front);
+  writeLinks(page, front);
+  writeMachine(page, front);
+  return page.toString();
+}
+
+function writeGroups(page: Page, { context: { view, names } }: Front): void {
+  const groups = view().groups.map((group) => ({ label: { group: names.group(group.group) }, ...group }));
+  const each = (value: (group: (typeof groups)[number]) => number): (readonly [Labels, number])[] =>
+    groups.map((group) => [group.label, value(group)] as const);
+  page.counter("carillon_group_decided_total", "Entries decided.", each(({ decided }) => decided));
+  page.counter("carillon_group_slots_total", "Slots of the group's log: commands and skips.", each(({ slots }) => slots));
+  page.gauge("carillon_group_inflight", "Entries accepted and not known to be decided.", each(({ last, decided }) => last - decided));
+  page.gauge("carillon_group_pending", "Own commands not yet decided.", each(({ pendingCommands }) => pendingCommands));
+  page.gauge("carillon_group_pending_bytes", "Own commands not yet decided.", each(({ pendingBytes }) => pendingBytes));
+  page.gauge(
+    "carillon_group_coordinator",
+    "1 for the node this one takes for the coordinator.",
+    groups.filter(({ coordinator }) => coordinator !== 0).map(({ label, coordinator }) =>
+      [{ ...label, node: names.node(coordinator) }, 1] as const
+    ),
+  );
+  page.gauge(
+    "carillon_group_promised",
+    "Round of the highest ballot promised: it rises with every election.",
+    groups.map(({ label, promised }) =>
+      [{ ...label, node: promised === 0 ? "" : names.node(ballotNode(promised)) }, Math.floor(promised / 65_536)] as const
+    ),
+  );
+}
+
+function writeMerges(page: Page, { context: { view, now, names, metrics } }: Front): void {
+  const { subscriptions, groups } = view();
+  const { mono, wall } = now();
+  const waits = new Map<number, number>(groups.map(({ group }) => [group, 0]));
+  const lags = new Map<string, number>();
+  for (const { groups: merged, blockedOn, blockedSince, lag } of subscriptions) {
+    if (blockedOn !== 0) waits.set(blockedOn, Math.max(waits.get(blockedOn) ?? 0, (mono - blockedSince) / 1_000));
+    const label = merged.map(names.group).join("+");
+    lags.set(label, Math.max(lags.get(label) ?? 0, lag));
+  }
+  page.gauge(
+    "carillon_merge_wait_seconds",
+    "How long a merge has been waiting for this group.",
+    Array.from(waits, ([group, seconds]) => [{ group: names.group(group) }, Math.max(0, seconds)] as const),
+  );
+  page.gauge(
+    "carillon_apply_lag_entries",
+    "Entries known to exist and not delivered.",
+    Array.from(lags, ([group, lag]) => [{ group }, lag] as const),
+  );
+  // Under merge `ts` a frontier is a time: what it lacks of now is how old this node's picture of the group is.
+  const timed = groups.filter(({ frontier }) => frontier.major > 2 ** 32);
+  page.gauge(
+    "carillon_apply_lag_seconds",
+    "Age of the instant up to which this node knows the group completely (merge ts).",
+    timed.map(({ group, frontier }) => [{ group: names.group(group) }, Math.max(0, (wall - frontier.major) / 1e6)] as const),
+  );
+  const replicas = metrics?.services?.().replicas ?? [];
+  page.counter("carillon_apply_commands_total", "Commands applied.", replicas.map(({ group, commands }) => [{ group }, commands] as const));
+  page.gauge(
+    "carillon_kv_entries",
+    "Entries held.",
+    replicas.flatMap(({ group, kv }) => kv === null ? [] : [[{ group }, kv.entries] as const]),
+  );
+  page.gauge(
+    "carillon_kv_bytes",
+    "Keys and values held.",
+    replicas.flatMap(({ group, kv }) => kv === null ? [] : [[{ group }, kv.bytes] as const]),
+  );
+  page.gauge(
+    "carillon_log_records",
+    "Records held.",
+    replicas.flatMap(({ group, log }) => log === null ? [] : [[{ group }, log.records] as const]),
+  );
+  page.gauge(
+    "carillon_log_bytes",
+    "Records held.",
+    replicas.flatMap(({ group, log }) => log === null ? [] : [[{ group }, log.bytes] as const]),
+  );
+}
+
+function writeLinks(page: Page, { context: { view, names, metrics } }: Front): void {
+  const links = metrics?.links?.() ?? [];
+  const transport = new Map(links.map((link) => [link.peer, link.transport]));
+  page.gauge(
+    "carillon_link_rtt_seconds",
+    "Round trip between two nodes, smoothed.",
+    view().peers.flatMap(({ node, rttMs }) =>
+      rttMs === null ? [] : [[{ peer: names.node(node), transport: transport.get(names.node(node)) ?? "" }, rttMs / 1_000] as const]
+    ),
+  );
+  page.gauge(
+    "carillon_link_suspected",
+    "1 while the peer's heartbeats are overdue.",
+    view().peers.map(({ node, suspected }) => [{ peer: names.node(node) }, suspected ? 1 : 0] as const),
+  );
+  const counters = {
+    sentBytes: ["carillon_link_sent_bytes_total", "Bytes sent."],
+    receivedBytes: ["carillon_link_received_bytes_total", "Bytes received."],
+    sentMessages: ["carillon_link_sent_messages_total", "Messages sent."],
+    receivedMessages: ["carillon_link_received_messages_total", "Messages received."],
+    lost: ["carillon_link_lost_total", "Messages given up."],
+    retransmits: ["carillon_link_retransmits_total", "Packets sent again."],
+    reconnects: ["carillon_link_reconnects_total", "Connections made anew."],
+  } as const;
+  for (const [field, [name, help]] of Object.entries(counters)) {
+    page.counter(
+      name,
+      help,
+      links.flatMap((link) => {
+        const value = link[field as keyof typeof counters];
+        return value === undefined ? [] : [[{ peer: link.peer, transport: link.transport }, value] as const];
+      }),
+    );
+  }
+  page.gauge(
+    "carillon_link_queued_bytes",
+    "Bytes waiting to be sent.",
+    links.flatMap(({ peer, transport, queuedBytes }) => queuedBytes === undefined ? [] : [[{ peer, transport }, queuedBytes] as const]),
+  );
+}
+
+function writeMachine(page: Page, { context: { metrics } }: Front): void {
+  const journal = metrics?.journal?.();
+  if (journal !== undefined) {
+    page.gauge("carillon_journal_bytes", "Bytes of the journal on disk.", [[{}, journal.bytes]]);
+    if (journal.syncDuration) {
+      page.histogram("carillon_journal_sync_duration_seconds", "Time of one fdatasync.", [[{}, journal.syncDuration]]);
+    }
+  }
+  const services = metrics?.services?.();
+  if (services !== undefined) {
+    page.gauge("carillon_calls_waiting", "Calls waiting for an answer.", [[{}, services.waiting]]);
+    page.gauge("carillon_streams", "Open streams of deliveries and tails.", [[{}, services.streams]]);
+  }
+  const { eventLoopDelayMs, residentBytes, cpuSeconds } = metrics?.process?.() ?? {};
+  if (eventLoopDelayMs !== undefined) {
+    page.gauge("carillon_process_event_loop_delay_seconds", "How late the event loop runs.", [[{}, eventLoopDelayMs / 1_000]]);
+  }
+  if (residentBytes !== undefined) page.gauge("process_resident_memory_bytes", "Resident memory.", [[{}, residentBytes]]);
+  if (cpuSeconds !== undefined) page.counter("process_cpu_seconds_total", "CPU time, user and system.", [[{}, cpuSeconds]]);
+}

@@ -1,0 +1,115 @@
+/**
+ * A response that goes on: items are pulled one by one as the client takes them, a quiet stream says so now and then, and
+ * whoever leaves first (client, node, limit) ends everything behind it.
+ */
+import { type Format, heartbeatOf, mediaTypeOf, streamItem } from "./negotiate.ts";
+import { asCarillonError, problemDocument } from "./problems.ts";
+import type { Reply } from "./endpoint.ts";
+
+/** One encoded piece at a time. */
+export type Pieces = AsyncIterator<Uint8Array>;
+
+/** Queued for a client that does not read; beyond it nothing more is asked for. */
+const queueBytes = 64 << 10;
+/** How long an endless stream may take to fail in an ordinary way: with a status. */
+const patienceMs = 25;
+
+export interface StreamOptions {
+  readonly format: Format;
+  readonly heartbeatMs: number;
+  /** Of the request: a client that leaves aborts it. */
+  readonly signal: AbortSignal;
+  /** Makes the pieces. Its own signal ends when the stream does, for whatever reason. */
+  readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+  readonly headers?: Record<string, string>;
+  readonly position?: string;
+  /** HEAD: the headers of the stream without starting it. */
+  readonly headOnly: boolean;
+}
+
+/** Throws what the stream throws before its first item, so that bad requests get a status; later failures are its last item. */
+export async function streamReply(options: StreamOptions): Promise<Reply> {
+  const { format, headers = {} } = options;
+  headers["content-type"] = mediaTypeOf(format);
+  // Proxies that gather a response before they pass it on would hold a stream for ever.
+  headers["x-accel-buffering"] = "no";
+  const place = options.position === undefined ? {} : { position: options.position };
+  if (options.headOnly) return { status: 200, headers, ...place };
+  const ending = new AbortController();
+  const pieces = options.open(ending.signal)[Symbol.asyncIterator]();
+  const first = pieces.next();
+  // Not started yet: a rejection must not count as unhandled meanwhile.
+  first.catch(() => {});
+  let patience: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<"late">((resolve) => patience = setTimeout(resolve, patienceMs, "late"));
+  let opener = false;
+  try {
+    opener = await Promise.race([first, late]) === "late";
+  } catch (error) {
+    ending.abort();
+    throw error;
+  } finally {
+    clearTimeout(patience);
+  }
+  return { status: 200, headers, ...place, body: () => bodyOf(options, pieces, first, ending, opener) };
+}
+
+function bodyOf(
+  { format, heartbeatMs, signal }: StreamOptions,
+  pieces: Pieces,
+  first: Promise<IteratorResult<Uint8Array>>,
+  ending: AbortController,
+  opener: boolean,
+): ReadableStream<Uint8Array> {
+  const heartbeat = heartbeatOf(format);
+  let beat: ReturnType<typeof setInterval> | undefined;
+  let quiet = true;
+  let next: Promise<IteratorResult<Uint8Array>> | null = first;
+  const end = (): void => {
+    clearInterval(beat);
+    signal.removeEventListener("abort", end);
+    if (ending.signal.aborted) return;
+    ending.abort();
+    // A generator that waits ends by its signal; return() is for one that would yield once more.
+    pieces.return?.().catch(() => {});
+  };
+  return new ReadableStream<Uint8Array>({
+    start(controller): void {
+      // Runtimes send the headers with the first bytes: say something, or the client waits for both.
+      if (opener) controller.enqueue(heartbeat);
+      beat = setInterval(() => {
+        if (quiet && (controller.desiredSize ?? 0) > 0) controller.enqueue(heartbeat);
+        quiet = true;
+      }, heartbeatMs);
+      signal.addEventListener("abort", end);
+      if (signal.aborted) end();
+    },
+    async pull(controller): Promise<void> {
+      try {
+        const { done, value } = await (next ?? pieces.next());
+        next = null;
+        quiet = false;
+        if (!done) return controller.enqueue(value);
+        end();
+        controller.close();
+      } catch (thrown) {
+        // Whoever left is not told why.
+        if (ending.signal.aborted) return closeQuietly(controller);
+        end();
+        // The status is long gone: the reason is the last item.
+        controller.enqueue(streamItem(format, problemDocument(asCarillonError(thrown, false)), "problem", null));
+        controller.close();
+      }
+    },
+    cancel: end,
+  }, new ByteLengthQueuingStrategy({ highWaterMark: queueBytes }));
+}
+
+/** A stream the client has cancelled is closed already and says so by throwing. */
+function closeQuietly(controller: ReadableStreamDefaultController<Uint8Array>): void {
+  try {
+    controller.close();
+  } catch {
+    // Closed either way.
+  }
+}
