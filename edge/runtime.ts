@@ -48,7 +48,10 @@ export type Fetch = (request: Request) => Response | Promise<Response>;
 
 /** One long request whose body is written piece by piece: the sending half of a link. */
 export interface OutgoingStream {
-  /** False: the transport's buffer is above its high-water mark; `onDrain` says when it is not. */
+  /**
+   * False: the transport's buffer is above its high-water mark; `onDrain` says when it is not. The bytes are kept, not
+   * copied, until they have left: the caller does not write into them again. After the close they go nowhere.
+   */
   write(bytes: Uint8Array): boolean;
   close(): void;
 }
@@ -57,7 +60,7 @@ export interface OutgoingStreamEvents {
   /** The peer answered 200 and the stream is open. */
   onOpen(): void;
   onDrain(): void;
-  /** Exactly once: refused, broken or closed. */
+  /** Exactly once, never inside `openStream`, `write` or `close`: refused, broken or closed. */
   onClose(reason: string): void;
 }
 
@@ -72,6 +75,12 @@ export interface Runtime {
   openStream(url: string, headers: Readonly<Record<string, string>>, events: OutgoingStreamEvents): OutgoingStream;
   /** 32 random bits. */
   entropy(): number;
+  /** 32 bytes. */
+  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
+  /** Compares secrets in a time that tells nothing about where they differ. */
+  sameBytes(a: Uint8Array, b: Uint8Array): boolean;
+  /** CRC-32 (the zlib one) of `bytes`, continuing from `seed` (default 0). */
+  crc32(bytes: Uint8Array, seed?: number): number;
 }
 
 /** Microseconds since 2024-01-01T00:00Z, from milliseconds since 1970. */
