@@ -118,6 +118,9 @@ export interface Fetch {
 export interface Entries {
   readonly kind: "entries";
   readonly group: GroupId;
+  /** The sender's highest promise: whoever learns from it must not follow lower ballots any more. */
+  readonly promised: Ballot;
+  /** 0 when the sender holds only a decided prefix. */
   readonly ballot: Ballot;
   readonly base: Instance;
   readonly start: Instance;

@@ -2,9 +2,22 @@
  * One node's core: every group it belongs to, the merges over them, and the heartbeats that tie them
  * together. Step it with facts, drain it for effects.
  */
+import { assert, unreachable } from "./assert.ts";
+import { HybridClock } from "./clock.ts";
+import { Confirmations } from "./confirm.ts";
+import type { Context } from "./context.ts";
 import type { Effects, Input, JournalRecord } from "./effects.ts";
-import type { NodeId, Now } from "./ids.ts";
-import type { Limits } from "./limits.ts";
+import { Group } from "./group/group.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import type { GroupId, Lsn, Millis, NodeId, Now, Stamp } from "./ids.ts";
+import { checkLimits, type Limits } from "./limits.ts";
+import { Merge } from "./merge/merge.ts";
+import type { Message } from "./message.ts";
+import { Outbox } from "./outbox.ts";
+import { Peers } from "./peers.ts";
+import type { Position } from "./position.ts";
+import { Prng } from "./prng.ts";
+import { Reads } from "./reads.ts";
 import type { Rule } from "./rules.ts";
 import type { Topology } from "./topology.ts";
 import type { NodeView } from "./view.ts";
@@ -25,12 +38,201 @@ export interface CoreOptions {
   readonly without?: ReadonlySet<Rule>;
 }
 
-export declare class CoreNode {
-  constructor(options: CoreOptions);
+export class CoreNode {
+  readonly #context: Context;
+  readonly #groups = new Map<GroupId, Group>();
+  readonly #merges = new Map<number, Merge>();
+  readonly #confirmations: Confirmations;
+  readonly #heartbeats: Heartbeats;
+  readonly #durable: boolean;
+  #started = false;
+  #restoredCeiling: Stamp = 0;
+  /** The ceiling on its way to the disk. */
+  #ceiling: { readonly lsn: Lsn; readonly stamp: Stamp } | null = null;
+
+  constructor(options: CoreOptions) {
+    const { id, topology, limits, incarnation } = options;
+    const without = options.without ?? new Set<Rule>();
+    checkLimits(limits);
+    assert(incarnation >= 1 && incarnation < 2 ** 32, `Cannot start: incarnation ${incarnation} is outside 1 … 2^32 − 1`);
+    this.#durable = options.durability !== "memory";
+    const groups = topology.groups.filter((group) => group.members.includes(id));
+    const out = new Outbox();
+    const peers = new Set(groups.flatMap((group) => group.members));
+    this.#context = {
+      self: id,
+      incarnation,
+      topology,
+      limits,
+      clock: new HybridClock({ raw: without.has("hybrid-clock"), durable: this.#durable }),
+      random: new Prng(options.seed),
+      out,
+      peers: new Peers(id, incarnation, [...peers], limits),
+      reads: new Reads(out),
+      without,
+      now: 0,
+      activeUntil: -Infinity,
+    };
+    for (const spec of groups) this.#groups.set(spec.id, new Group(spec, this.#context, this.#surroundings(), this.#durable));
+    this.#heartbeats = new Heartbeats(this.#context, [...this.#groups.values()]);
+    this.#confirmations = new Confirmations(this.#context, this.#groups);
+  }
+
+  #surroundings(): { fastestSlots(): number; beatNow(): void } {
+    return {
+      fastestSlots: () => {
+        let slots = 0;
+        for (const group of this.#groups.values()) slots = Math.max(slots, group.slotsHeard());
+        return slots;
+      },
+      beatNow: () => this.#heartbeats.beatNow(),
+    };
+  }
+
   /** Before the first step: every journal record, oldest first. */
-  restore(record: JournalRecord): void;
-  step(input: Input, now: Now): void;
-  /** The arrays are the caller's; the node keeps none of them. */
-  drain(): Effects;
-  view(): NodeView;
+  restore(record: JournalRecord): void {
+    assert(!this.#started, "Cannot restore: the node has been stepped");
+    if (record.kind === "ceiling") this.#restoredCeiling = Math.max(this.#restoredCeiling, record.stamp);
+    else this.#groups.get(record.group)?.restore(record);
+  }
+
+  step(input: Input, now: Now): void {
+    this.#context.now = now.mono;
+    this.#context.clock.tick(now.wall);
+    if (!this.#started) this.#start();
+    switch (input.kind) {
+      case "receive":
+        return this.#receive(input.from, input.message);
+      case "propose":
+        return this.#propose(input.ticket, input.group, input.payload);
+      case "persisted":
+        return this.#persisted(input.upTo);
+      case "read":
+        return this.#context.reads.answer(input.request, input.entries);
+      case "subscribe":
+        return this.#subscribe(input.subscription, input.groups, input.after, input.demand);
+      case "demand":
+        return this.#merges.get(input.subscription)?.more(input.commands);
+      case "unsubscribe":
+        return this.#unsubscribe(input.subscription);
+      case "confirm":
+        return this.#confirm(input.request, input.subscription, input.groups);
+      case "handover":
+        return this.#groups.get(input.group)?.election.handOver(input.to);
+      case "unreachable":
+        this.#context.peers.unreachable(input.node);
+        return this.#wake();
+      case "wake":
+        return this.#wake();
+      default:
+        unreachable(input);
+    }
+  }
+
+  drain(): Effects {
+    this.#raiseCeiling();
+    for (const group of this.#groups.values()) group.flush();
+    this.#confirmations.flush();
+    for (const merge of this.#merges.values()) {
+      merge.pump();
+      if (merge.blockedOn !== 0) this.#heartbeats.hurry();
+    }
+    this.#confirmations.settle();
+    for (const group of this.#confirmations.blockedOn()) if (group !== 0) this.#heartbeats.hurry();
+    this.#heartbeats.flush();
+    return this.#context.out.take(this.#wakeAt());
+  }
+
+  view(): NodeView {
+    return {
+      groups: [...this.#groups.values()].map((group) => group.view()),
+      subscriptions: [...this.#merges.values()].map((merge) => merge.view()),
+      peers: this.#context.peers.view(this.#context.now),
+    };
+  }
+
+  #start(): void {
+    this.#started = true;
+    const { clock, now } = this.#context;
+    clock.resumeAbove(this.#restoredCeiling);
+    for (const group of this.#groups.values()) {
+      group.clock.see(this.#restoredCeiling);
+      group.restored();
+      group.election.leaderlessSince = now;
+    }
+    this.#wake();
+  }
+
+  #receive(from: NodeId, message: Message): void {
+    if (!this.#context.peers.has(from)) return;
+    switch (message.kind) {
+      case "heartbeat":
+        return this.#heartbeats.onHeartbeat(from, message);
+      case "ask":
+        return this.#confirmations.onAsk(from, message);
+      case "answer":
+        return this.#confirmations.onAnswer(from, message);
+      default:
+        return this.#groups.get(message.group)?.receive(from, message);
+    }
+  }
+
+  #propose(ticket: number, id: GroupId, payload: Uint8Array): void {
+    const group = this.#groups.get(id);
+    if (group) group.proposer.propose(ticket, payload);
+    else this.#context.out.refuse({ ticket, code: "internal", reason: `this node is no member of group ${id}` });
+  }
+
+  #persisted(upTo: Lsn): void {
+    if (this.#ceiling && this.#ceiling.lsn <= upTo) {
+      this.#context.clock.raise(this.#ceiling.stamp);
+      this.#ceiling = null;
+    }
+    for (const group of this.#groups.values()) group.persisted(upTo);
+  }
+
+  #subscribe(subscription: number, ids: readonly GroupId[], after: Position | null | "now", demand: number): void {
+    assert(!this.#merges.has(subscription), `Cannot subscribe: ${subscription} is taken`);
+    const groups = ids.map((id) => {
+      const group = this.#groups.get(id);
+      assert(group?.isLearner, `Cannot subscribe: this node does not learn group ${id}`);
+      return group;
+    });
+    this.#merges.set(subscription, new Merge(this.#context, subscription, groups, after, demand));
+  }
+
+  #unsubscribe(subscription: number): void {
+    const merge = this.#merges.get(subscription);
+    if (!merge) return;
+    merge.close();
+    this.#merges.delete(subscription);
+    this.#confirmations.drop(merge);
+  }
+
+  #confirm(request: number, subscription: number, groups: readonly GroupId[]): void {
+    const merge = this.#merges.get(subscription);
+    // A subscription that just ended: the asker is gone with it.
+    if (merge) this.#confirmations.confirm(request, merge, groups);
+  }
+
+  #wake(): void {
+    for (const group of this.#groups.values()) group.wake();
+    this.#confirmations.wake();
+  }
+
+  /** Statements of the clock need a ceiling above them on disk, well before they reach it. */
+  #raiseCeiling(): void {
+    const { clock, limits, out } = this.#context;
+    if (!this.#started || !this.#durable || this.#ceiling) return;
+    const needed = clock.last + limits.leadMicrosMax + limits.clockAheadMicros / 2;
+    if (clock.ceiling >= needed) return;
+    const stamp = needed + limits.clockAheadMicros / 2;
+    this.#ceiling = { lsn: out.record({ kind: "ceiling", stamp }), stamp };
+  }
+
+  #wakeAt(): Millis {
+    let at = Math.min(this.#heartbeats.wakeAt, this.#confirmations.wakeAt);
+    for (const group of this.#groups.values()) at = Math.min(at, group.wakeAt());
+    return at;
+  }
 }

@@ -1,0 +1,155 @@
+/**
+ * Linearizable reads without clocks or leases (the quorum frontier read): ask n − q2 + 1 acceptors how
+ * far they have accepted. A completed write was accepted by q2, so one of them names at least its
+ * position; the reader waits until its subscription has passed the greatest one named.
+ */
+import type { Context } from "./context.ts";
+import type { Group } from "./group/group.ts";
+import type { GroupId, Millis, NodeId } from "./ids.ts";
+import type { Merge } from "./merge/merge.ts";
+import type { Answer, Ask } from "./message.ts";
+import { comparePositions, type Position, slotPosition, start } from "./position.ts";
+
+interface Waiting {
+  readonly request: number;
+  readonly merge: Merge;
+  /** Groups whose round has not come back. */
+  open: number;
+  bound: Position;
+}
+
+/** One question to a group's acceptors, for everybody who came before it was sent. */
+interface Round {
+  readonly number: number;
+  readonly waiting: readonly Waiting[];
+  readonly answers: Set<NodeId>;
+  bound: Position;
+  againAt: Millis;
+}
+
+export class Confirmations {
+  readonly #context: Context;
+  readonly #groups: ReadonlyMap<GroupId, Group>;
+  /** Came since the last flush, by group. */
+  readonly #fresh = new Map<GroupId, Waiting[]>();
+  readonly #rounds = new Map<GroupId, Map<number, Round>>();
+  /** Bounded, waiting for the merge. */
+  #bounded: Waiting[] = [];
+  #number = 1;
+
+  constructor(context: Context, groups: ReadonlyMap<GroupId, Group>) {
+    this.#context = context;
+    this.#groups = groups;
+  }
+
+  confirm(request: number, merge: Merge, groups: readonly GroupId[]): void {
+    const waiting: Waiting = { request, merge, open: groups.length, bound: start };
+    for (const group of groups) {
+      const fresh = this.#fresh.get(group);
+      if (fresh) fresh.push(waiting);
+      else this.#fresh.set(group, [waiting]);
+    }
+    if (groups.length === 0) this.#bounded.push(waiting);
+  }
+
+  /** One round for everything that came since the last one. */
+  flush(): void {
+    for (const [id, waiting] of this.#fresh) {
+      const number = this.#number++;
+      const round: Round = {
+        number,
+        waiting,
+        answers: new Set(),
+        bound: start,
+        againAt: this.#context.now + this.#context.limits.resendMs,
+      };
+      let rounds = this.#rounds.get(id);
+      if (!rounds) this.#rounds.set(id, rounds = new Map());
+      rounds.set(number, round);
+      this.#ask(id, round);
+    }
+    this.#fresh.clear();
+  }
+
+  #ask(id: GroupId, round: Round): void {
+    const { self, out } = this.#context;
+    const group = this.#groups.get(id)!;
+    const { acceptors } = group.spec;
+    const own = this.answer(id, round.number);
+    if (own) this.onAnswer(self, own);
+    if (this.#rounds.get(id)?.has(round.number)) {
+      out.send(acceptors.filter((node) => node !== self), { kind: "ask", group: id, request: round.number });
+    }
+  }
+
+  onAsk(from: NodeId, message: Ask): void {
+    const answer = this.answer(message.group, message.request);
+    if (answer) this.#context.out.send([from], answer);
+  }
+
+  /** How far this acceptor has accepted; null if it may not say. */
+  answer(id: GroupId, request: number): Answer | null {
+    const group = this.#groups.get(id);
+    if (!group || !group.isAcceptor || !group.voting) return null;
+    return { kind: "answer", group: id, request, stamp: group.log.topStamp, slots: group.log.slots };
+  }
+
+  onAnswer(from: NodeId, message: Answer): void {
+    const { order } = this.#context.topology;
+    const round = this.#rounds.get(message.group)?.get(message.request);
+    const group = this.#groups.get(message.group);
+    if (!round || !group || !group.spec.acceptors.includes(from)) return;
+    round.answers.add(from);
+    const bound = order.merge === "ts"
+      ? { major: message.stamp, group: message.group, minor: 0 }
+      : message.slots === 0
+      ? start
+      : slotPosition(order.turn, message.group, message.slots - 1);
+    if (comparePositions(bound, round.bound) > 0) round.bound = bound;
+    if (round.answers.size < group.spec.acceptors.length - group.spec.q2 + 1) return;
+    this.#rounds.get(message.group)!.delete(round.number);
+    for (const waiting of round.waiting) {
+      if (comparePositions(round.bound, waiting.bound) > 0) waiting.bound = round.bound;
+      if (--waiting.open === 0) this.#bounded.push(waiting);
+    }
+  }
+
+  /** After the merges have delivered. */
+  settle(): void {
+    if (this.#bounded.length === 0) return;
+    const left: Waiting[] = [];
+    for (const waiting of this.#bounded) {
+      if (waiting.merge.hasPassed(waiting.bound)) {
+        this.#context.out.confirm({ request: waiting.request, position: waiting.merge.delivered });
+      } else left.push(waiting);
+    }
+    this.#bounded = left;
+  }
+
+  /** A subscription that ends takes its questions along. */
+  drop(merge: Merge): void {
+    this.#bounded = this.#bounded.filter((waiting) => waiting.merge !== merge);
+  }
+
+  /** Groups that a bounded reader waits for. */
+  *blockedOn(): Iterable<GroupId> {
+    for (const { merge } of this.#bounded) if (merge.blockedOn !== 0) yield merge.blockedOn;
+  }
+
+  get wakeAt(): Millis {
+    let at = Infinity;
+    for (const rounds of this.#rounds.values()) for (const round of rounds.values()) at = Math.min(at, round.againAt);
+    return at;
+  }
+
+  wake(): void {
+    const { now, limits } = this.#context;
+    for (const [id, rounds] of this.#rounds) {
+      for (const round of rounds.values()) {
+        if (now < round.againAt) continue;
+        round.againAt = now + limits.resendMs;
+        this.#ask(id, round);
+      }
+    }
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Getting what was missed. Heartbeats show how far others are; a member that stays behind fetches from
+ * one of them, chunk after chunk. It also answers such fetches, from memory or from the journal.
+ */
+import { type Entry, entryBytes } from "../entry.ts";
+import type { Instance, Millis, NodeId } from "../ids.ts";
+import type { Beat, Entries, Fetch } from "../message.ts";
+import type { Group } from "./group.ts";
+
+export class CatchUp {
+  readonly #group: Group;
+  /** The fetch in flight. */
+  #asked: { readonly node: NodeId; readonly again: Millis } | null = null;
+  /** Since when the same gap has been open, and where. */
+  #behindSince: Millis = Infinity;
+  #behindAt: Instance = 0;
+
+  constructor(group: Group) {
+    this.#group = group;
+  }
+
+  get wakeAt(): Millis {
+    return this.#asked ? this.#asked.again : Infinity;
+  }
+
+  wake(): void {
+    if (this.#asked && this.#group.context.now >= this.#asked.again) this.#asked = null;
+  }
+
+  /** Whether the sender of the beat is ahead, and if it stays so, a fetch. */
+  compare(from: NodeId, beat: Beat): void {
+    const { log, context, acceptor } = this.#group;
+    const ahead = beat.logBallot === log.ballot
+      ? beat.last > log.last
+      : beat.decided > log.decided || (beat.logBallot > log.ballot && beat.logBallot >= acceptor.promised);
+    if (!ahead) {
+      if (beat.coordinates !== 0) this.#behindSince = Infinity;
+      return;
+    }
+    if (this.#asked) return;
+    if (this.#behindSince === Infinity || log.last !== this.#behindAt) {
+      this.#behindSince = context.now;
+      this.#behindAt = log.last;
+    }
+    // What is on its way need not be fetched: wait a little, unless the gap is wide.
+    const wide = beat.decided > log.decided + context.limits.windowEntries;
+    const patience = 2 * context.limits.heartbeatMs + context.peers.rttMs(from);
+    if (wide || context.now >= this.#behindSince + patience) this.fetchFrom(from);
+  }
+
+  fetchFrom(node: NodeId): void {
+    const { context, log, id } = this.#group;
+    if (this.#asked || node === context.self) return;
+    const beat = this.#group.beatOf(node);
+    const same = beat !== null && beat.logBallot === log.ballot && log.ballot !== 0;
+    this.#asked = { node, again: context.now + context.limits.resendMs + 2 * context.peers.rttMs(node) };
+    context.out.send([node], { kind: "fetch", group: id, from: (same ? log.last : log.decided) + 1, bytesMax: context.limits.fetchBytes });
+  }
+
+  onFetch(from: NodeId, message: Fetch): void {
+    const { log, context, id } = this.#group;
+    if (message.from > log.last) return this.#answer(from, []);
+    const bytesMax = Math.min(message.bytesMax, context.limits.fetchBytes);
+    if (message.from >= log.first) {
+      const entries: Entry[] = [];
+      let bytes = 0;
+      for (let instance = message.from; instance <= log.last; instance++) {
+        const entry = log.get(instance)!;
+        bytes += entryBytes(entry);
+        if (entries.length > 0 && bytes > bytesMax) break;
+        entries.push(entry);
+      }
+      return this.#answer(from, entries);
+    }
+    // Evicted entries are decided, so they are the same whenever the journal answers.
+    context.reads.ask(id, message.from, log.first - 1, bytesMax, (entries) => {
+      if (entries.length > 0) this.#answer(from, entries);
+    });
+  }
+
+  #answer(to: NodeId, entries: readonly Entry[]): void {
+    const { log, context, acceptor, id } = this.#group;
+    context.out.send([to], {
+      kind: "entries",
+      group: id,
+      promised: acceptor.promised,
+      ballot: log.ballot,
+      base: log.base,
+      start: log.start,
+      last: log.last,
+      decided: log.decided,
+      entries,
+    });
+  }
+
+  onEntries(from: NodeId, message: Entries): void {
+    const { acceptor, log, learner, context, election } = this.#group;
+    const asked = this.#asked?.node === from;
+    if (asked) this.#asked = null;
+    if (!isRun(message.entries)) return;
+    const before = log.last + log.decided + log.ballot;
+    this.#learnDecided(message);
+    if (message.ballot !== 0 && message.ballot >= acceptor.promised && message.ballot >= log.ballot) {
+      for (const entry of message.entries) {
+        if (entry.instance <= log.decided) continue;
+        // A new coordinator's own install is not complete before it leads; it never fetches here then.
+        acceptor.accept(message.ballot, message.base, message.start, entry);
+      }
+      if (message.ballot === log.ballot) learner.claimed(message.decided);
+    }
+    election.onEntries(from, message);
+    const progress = log.last + log.decided + log.ballot !== before;
+    const reached = message.entries.at(-1)?.instance ?? 0;
+    if (asked && progress && reached < message.last) this.#next(from, message);
+    context.activeUntil = context.now + context.limits.activeMs;
+  }
+
+  /** The following chunk, without waiting for a heartbeat. */
+  #next(from: NodeId, message: Entries): void {
+    const { context, log, id } = this.#group;
+    const reached = message.entries.at(-1)!.instance;
+    const next = Math.max(log.decided, message.ballot === log.ballot ? log.last : reached) + 1;
+    this.#asked = { node: from, again: context.now + context.limits.resendMs + 2 * context.peers.rttMs(from) };
+    context.out.send([from], { kind: "fetch", group: id, from: next, bytesMax: context.limits.fetchBytes });
+  }
+
+  /** Decided entries count whatever ballot they come from. */
+  #learnDecided(message: Entries): void {
+    const { log, acceptor, learner } = this.#group;
+    let known = log.decided;
+    let fresh: Entry[] | null = null;
+    for (const entry of message.entries) {
+      if (entry.instance > message.decided) break;
+      if (entry.instance <= log.decided) continue;
+      if (entry.instance !== known + (fresh?.length ?? 0) + 1) return;
+      if (!fresh && log.get(entry.instance)?.ballot === entry.ballot) known = entry.instance;
+      else (fresh ??= []).push(entry);
+    }
+    if (known > log.decided) learner.claimed(known);
+    if (fresh) acceptor.learn(message.promised, known, fresh);
+  }
+}
+
+/** Consecutive instances; anything else is not an answer of ours. */
+function isRun(entries: readonly Entry[]): boolean {
+  for (let index = 1; index < entries.length; index++) if (entries[index]!.instance !== entries[index - 1]!.instance + 1) return false;
+  return true;
+}

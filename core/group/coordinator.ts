@@ -1,0 +1,168 @@
+/**
+ * Proposes entries in one ballot (R6): stamps, slots, batching that adapts to the load, and a bounded
+ * window. Who coordinates and why is the election's business.
+ */
+import { type Batch, batchOverheadBytes, type Entry, entryBytes, type EntryKind } from "../entry.ts";
+import type { Ballot, Instance, Millis, Origin } from "../ids.ts";
+import type { Group } from "./group.ts";
+
+export class Coordinator {
+  readonly #group: Group;
+  /** The ballot it proposes in; 0 while it does not coordinate. */
+  ballot: Ballot = 0;
+  ledAt: Millis = 0;
+  #base: Instance = 0;
+  #start: Instance = 0;
+  #queue: Batch[] = [];
+  #queueBytes = 0;
+  /** Batches queued or logged but not yet decided here. */
+  readonly #taken = new Map<Origin, Set<number>>();
+  #flightEntries = 0;
+  #flightBytes = 0;
+  #skipAt: Millis = Infinity;
+
+  constructor(group: Group) {
+    this.#group = group;
+  }
+
+  get wakeAt(): Millis {
+    return this.#skipAt;
+  }
+
+  /** Its own acceptor has installed the ballot; everybody else gets the re-proposed entries and the start. */
+  lead(ballot: Ballot, base: Instance, start: Instance): void {
+    const { log, context } = this.#group;
+    this.ballot = ballot;
+    this.ledAt = context.now;
+    this.#base = base;
+    this.#start = start;
+    this.#taken.clear();
+    this.#queue = [];
+    this.#queueBytes = 0;
+    this.#flightEntries = 0;
+    this.#flightBytes = 0;
+    if (context.topology.order.merge === "rr" && context.topology.groups.length > 1) this.#skipAt = context.now;
+    for (let instance = Math.min(base, log.decided) + 1; instance <= log.last; instance++) {
+      const entry = log.get(instance);
+      if (!entry) continue;
+      for (const batch of entry.batches) this.#take(batch);
+      if (instance > log.decided) this.#count(entry, 1);
+      if (instance > base) this.#send(entry, true);
+    }
+  }
+
+  /** A higher ballot was promised here. */
+  outdone(by: Ballot): void {
+    if (this.ballot !== 0 && by > this.ballot) this.stop();
+  }
+
+  stop(): void {
+    this.ballot = 0;
+    this.#queue = [];
+    this.#queueBytes = 0;
+    this.#taken.clear();
+    this.#skipAt = Infinity;
+  }
+
+  enqueue(batches: readonly Batch[]): void {
+    const { repeats, context } = this.#group;
+    for (const batch of batches) {
+      if (repeats.has(batch.origin, batch.sequence) || this.#taken.get(batch.origin)?.has(batch.sequence)) continue;
+      // Proposers bound what each may have pending; beyond four of them at once it is dropped and comes again.
+      if (this.#queueBytes > 4 * context.limits.pendingBytes) return;
+      this.#take(batch);
+      this.#queue.push(batch);
+      this.#queueBytes += batch.bytes.byteLength + batchOverheadBytes;
+    }
+  }
+
+  #take(batch: Batch): void {
+    const taken = this.#taken.get(batch.origin);
+    if (taken) taken.add(batch.sequence);
+    else this.#taken.set(batch.origin, new Set([batch.sequence]));
+  }
+
+  #count(entry: Entry, sign: 1 | -1): void {
+    this.#flightEntries += sign;
+    this.#flightBytes += sign * entryBytes(entry);
+  }
+
+  learned(entry: Entry): void {
+    if (this.ballot === 0) return;
+    if (entry.instance > this.#base && this.#flightEntries > 0) this.#count(entry, -1);
+    for (const batch of entry.batches) this.#taken.get(batch.origin)?.delete(batch.sequence);
+  }
+
+  /** Proposes what the window lets through: at once when little is in flight, else full entries only. */
+  flush(): void {
+    if (this.ballot === 0 || this.#queue.length === 0) return;
+    const { limits } = this.#group.context;
+    let taken = 0;
+    while (taken < this.#queue.length) {
+      if (this.#flightEntries >= limits.windowEntries || this.#flightBytes >= limits.windowBytes) break;
+      if (this.#flightEntries >= 2 && this.#queueBytes < limits.entryBytes) break;
+      const first = taken;
+      let bytes = 0;
+      let count = 0;
+      while (taken < this.#queue.length) {
+        const batch = this.#queue[taken]!;
+        const size = batch.bytes.byteLength + batchOverheadBytes;
+        if (taken > first && (bytes + size > limits.entryBytes || count + batch.count > limits.entryCommands)) break;
+        bytes += size;
+        count += batch.count;
+        taken++;
+      }
+      this.#queueBytes -= bytes;
+      this.#propose("batch", this.#queue.slice(first, taken), count, count);
+    }
+    if (taken > 0) this.#queue = this.#queue.slice(taken);
+  }
+
+  #propose(kind: EntryKind, batches: readonly Batch[], count: number, slots: number): void {
+    const { log, clock, acceptor } = this.#group;
+    const entry: Entry = {
+      instance: log.last + 1,
+      ballot: this.ballot,
+      stamp: clock.stamp(count),
+      count,
+      slotBase: log.slots,
+      slots,
+      kind,
+      batches,
+    };
+    this.#count(entry, 1);
+    this.#send(entry, false);
+    acceptor.append(entry);
+  }
+
+  #send(entry: Entry, full: boolean): void {
+    const { log, clock, shape, spec, id } = this.#group;
+    shape.send({
+      kind: "accept",
+      group: id,
+      ballot: this.ballot,
+      base: this.#base,
+      start: this.#start,
+      ring: spec.shape === "ring",
+      entry,
+      decided: log.decided,
+      clock: entry.instance < log.last ? 0 : clock.state(),
+    }, full);
+  }
+
+  /**
+   * Rate levelling (merge `rr`): gives up slots so that this group keeps pace with λ and with the
+   * fastest group heard of. All skips of an interval are one entry.
+   */
+  wake(): void {
+    const { context, clock, log, node } = this.#group;
+    if (context.now < this.#skipAt || this.ballot === 0) return;
+    this.#skipAt = context.now + context.topology.skipIntervalMs;
+    if (this.#flightEntries >= context.limits.windowEntries) return;
+    const paced = Math.floor((clock.state() / 1_000_000) * context.topology.skipRate);
+    const target = Math.max(paced, node.fastestSlots());
+    const queued = this.#queue.reduce((sum, batch) => sum + batch.count, 0);
+    const missing = target - log.slots - queued;
+    if (missing > 0) this.#propose("skip", [], 1, missing);
+  }
+}

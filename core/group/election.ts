@@ -1,0 +1,350 @@
+/**
+ * Who coordinates: suspicion, pre-vote, phase 1, whole-log selection (R2), lease and hand-over. Only
+ * an acceptor that hears a quorum stands, and a coordinator that its quorum does not hear stops.
+ */
+import type { Entry } from "../entry.ts";
+import { type Ballot, ballot, ballotNode, ballotRound, type Instance, type Lsn, type Millis, type NodeId } from "../ids.ts";
+import type { Beat, Entries, Prepare, Promise1 } from "../message.ts";
+import { reachedByQuorum } from "../quorum.ts";
+import type { Group } from "./group.ts";
+
+interface Candidacy {
+  readonly ballot: Ballot;
+  readonly trial: boolean;
+  readonly released: Ballot;
+  /** Our own promise counts once this record is durable. */
+  readonly lsn: Lsn;
+  readonly deadline: Millis;
+  readonly grants: Map<NodeId, Promise1>;
+  /** The chosen log and what was fetched of it above our decided prefix; null while promises are gathered. */
+  source: { readonly node: NodeId; readonly logBallot: Ballot; readonly last: Instance; readonly fetched: Map<Instance, Entry> } | null;
+}
+
+/** A preferred acceptor that is back and level gets its place back after so long. */
+const handBackMs = 3_000;
+
+export class Election {
+  readonly #group: Group;
+  /** The coordinator this node follows; 0 for none. */
+  leader: NodeId = 0;
+  leaderBallot: Ballot = 0;
+  /** Since when there has been none, while there is none. */
+  leaderlessSince: Millis = 0;
+  #heardAt: Millis = -Infinity;
+  /** The highest ballot heard of: the next one is above it. */
+  #seen: Ballot = 0;
+  #standAt: Millis = Infinity;
+  #candidacy: Candidacy | null = null;
+  #preferredLevelSince: Millis = Infinity;
+
+  constructor(group: Group) {
+    this.#group = group;
+  }
+
+  get wakeAt(): Millis {
+    if (this.#group.coordinator.ballot !== 0) return this.#group.context.now + this.#group.context.limits.heartbeatIdleMs;
+    if (!this.#group.isAcceptor || !this.#group.voting) return this.leader === 0 ? Infinity : this.#leaseEnd();
+    return this.#candidacy ? this.#candidacy.deadline : Math.min(this.#standAt, this.#leaseEnd());
+  }
+
+  /** The coordinator of this ballot is alive. */
+  heard(of: Ballot): void {
+    if (of < this.leaderBallot || of < this.#group.acceptor.promised) return;
+    this.#seen = Math.max(this.#seen, of);
+    this.#heardAt = this.#group.context.now;
+    this.#standAt = Infinity;
+    if (of === this.leaderBallot && this.leader !== 0) return;
+    this.leaderBallot = of;
+    this.leader = ballotNode(of);
+    if (this.#candidacy && this.#candidacy.ballot <= of) this.#candidacy = null;
+    this.#group.proposer.coordinatorChanged();
+  }
+
+  /** R1: a lease given to another node that has not expired, unless that node has released it. */
+  allows(candidate: NodeId, released: Ballot): boolean {
+    return candidate === this.leader || !this.#leaseHolds() || (released !== 0 && released === this.leaderBallot);
+  }
+
+  #leaseHolds(): boolean {
+    const { context } = this.#group;
+    return this.leader !== 0 && context.now < this.#leaseEnd() && !context.peers.suspected(this.leader, context.now);
+  }
+
+  /** Long enough for heartbeats to come back from the farthest acceptor. */
+  #leaseMs(): Millis {
+    const { context, spec } = this.#group;
+    let rtt = 0;
+    for (const node of spec.acceptors) rtt = Math.max(rtt, context.peers.rttMs(node));
+    return Math.max(context.limits.leaseMs, 4 * rtt + 4 * context.limits.heartbeatIdleMs);
+  }
+
+  #leaseEnd(): Millis {
+    return this.leader === 0 ? this.#heardAt : this.#heardAt + this.#leaseMs();
+  }
+
+  wake(): void {
+    if (this.#group.coordinator.ballot !== 0) return this.#watchQuorum();
+    const { context, isAcceptor } = this.#group;
+    const { now } = context;
+    if (this.leader !== 0 && !this.#leaseHolds()) this.#loseLeader();
+    if (!isAcceptor || !this.#group.voting) return;
+    if (this.#candidacy && now >= this.#candidacy.deadline) this.#retire();
+    if (this.#candidacy || this.leader !== 0) return;
+    if (this.#standAt === Infinity) this.#standAt = now + this.#patience(0);
+    if (now >= this.#standAt) this.#stand(0);
+  }
+
+  #loseLeader(): void {
+    this.leader = 0;
+    this.leaderlessSince = this.#group.context.now;
+  }
+
+  /** Live acceptors ahead of us in preference go first; chance keeps equals apart. */
+  #patience(extra: number): Millis {
+    const { spec, context } = this.#group;
+    if (spec.acceptors.length === 1) return 0;
+    let rank = extra;
+    for (const node of spec.acceptors) {
+      if (node === context.self) break;
+      if (!context.peers.suspected(node, context.now)) rank++;
+    }
+    return context.limits.electionMs * (rank + context.random.unit());
+  }
+
+  #others(): NodeId[] {
+    return this.#group.spec.acceptors.filter((node) => node !== this.#group.context.self);
+  }
+
+  /** `released` is the ballot of a coordinator that made way for us: no pre-vote then. */
+  #stand(released: Ballot): void {
+    const { spec, context, acceptor, id } = this.#group;
+    const heard = 1 + this.#others().filter((node) => !context.peers.suspected(node, context.now)).length;
+    // Without a quorum there is nothing to win, and standing would only raise ballots.
+    if (heard < Math.max(spec.q1, spec.q2)) {
+      this.#standAt = context.now + this.#patience(1);
+      return;
+    }
+    const trial = released === 0 && spec.acceptors.length > 1;
+    const next = ballot(ballotRound(Math.max(this.#seen, acceptor.promised, this.leaderBallot)) + 1, context.self);
+    const lsn = trial ? 0 : acceptor.promise(next);
+    this.#begin(next, trial, released, lsn);
+    context.out.send(this.#others(), { kind: "prepare", group: id, ballot: next, trial, released });
+    if (trial || context.without.has("vote-after-persist")) this.#grantOwn();
+  }
+
+  #begin(of: Ballot, trial: boolean, released: Ballot, lsn: Lsn): void {
+    const { context } = this.#group;
+    this.#seen = Math.max(this.#seen, of);
+    this.#standAt = Infinity;
+    this.#candidacy = { ballot: of, trial, released, lsn, deadline: context.now + this.#leaseMs(), grants: new Map(), source: null };
+  }
+
+  /** Gives up; tries again after a while, later than others would. */
+  #retire(): void {
+    this.#candidacy = null;
+    this.#standAt = this.#group.context.now + this.#patience(1);
+  }
+
+  persisted(upTo: Lsn): void {
+    const candidacy = this.#candidacy;
+    if (candidacy && !candidacy.trial && candidacy.lsn <= upTo && !candidacy.grants.has(this.#group.context.self)) this.#grantOwn();
+  }
+
+  #grantOwn(): void {
+    const { context, acceptor, log, clock, id } = this.#group;
+    const candidacy = this.#candidacy!;
+    this.onPromise(context.self, {
+      kind: "promise",
+      group: id,
+      ballot: candidacy.ballot,
+      trial: candidacy.trial,
+      granted: true,
+      promised: acceptor.promised,
+      logBallot: log.ballot,
+      last: log.last,
+      decided: log.decided,
+      clock: clock.state(),
+    });
+  }
+
+  onPromise(from: NodeId, message: Promise1): void {
+    const { spec, context, clock, acceptor, id } = this.#group;
+    this.#seen = Math.max(this.#seen, message.promised);
+    const candidacy = this.#candidacy;
+    if (!candidacy || candidacy.ballot !== message.ballot || candidacy.trial !== message.trial || candidacy.source) return;
+    if (!spec.acceptors.includes(from)) return;
+    if (!message.granted) {
+      if (message.promised > candidacy.ballot) this.#retire();
+      return;
+    }
+    candidacy.grants.set(from, message);
+    if (!context.without.has("merge-clocks")) clock.see(message.clock);
+    if (candidacy.grants.size < spec.q1 || !candidacy.grants.has(context.self)) return;
+    if (!candidacy.trial) return this.#select();
+    if (acceptor.promised >= candidacy.ballot) return this.#retire();
+    const lsn = acceptor.promise(candidacy.ballot);
+    this.#begin(candidacy.ballot, false, 0, lsn);
+    context.out.send(this.#others(), { kind: "prepare", group: id, ballot: candidacy.ballot, trial: false, released: 0 });
+    if (context.without.has("vote-after-persist")) this.#grantOwn();
+  }
+
+  /** R2: the log of the greatest (ballot, length), whole. */
+  #select(): void {
+    const { context, log } = this.#group;
+    const candidacy = this.#candidacy!;
+    const longest = context.without.has("whole-log");
+    let best: NodeId = context.self;
+    let bestBallot = log.ballot;
+    let bestLast = log.last;
+    for (const [node, { logBallot, last }] of candidacy.grants) {
+      const better = longest ? last > bestLast : logBallot > bestBallot || (logBallot === bestBallot && last > bestLast);
+      if (node === context.self || !better) continue;
+      best = node;
+      bestBallot = logBallot;
+      bestLast = last;
+    }
+    if (best === context.self) return this.#win(log.suffix.filter((entry) => entry.instance > log.decided));
+    candidacy.source = { node: best, logBallot: bestBallot, last: bestLast, fetched: new Map() };
+    this.#fetch();
+  }
+
+  #fetch(): void {
+    const { context, log, id } = this.#group;
+    const { node, fetched } = this.#candidacy!.source!;
+    const from = log.decided + fetched.size + 1;
+    context.out.send([node], { kind: "fetch", group: id, from, bytesMax: context.limits.fetchBytes });
+  }
+
+  /** Part of the chosen log, perhaps; its decided part has been learned already. */
+  onEntries(from: NodeId, message: Entries): void {
+    const { log, acceptor } = this.#group;
+    const source = this.#candidacy?.source;
+    if (!source || source.node !== from) return;
+    if (message.ballot !== source.logBallot || acceptor.promised !== this.#candidacy!.ballot) return this.#retire();
+    for (const entry of message.entries) if (entry.instance <= source.last) source.fetched.set(entry.instance, entry);
+    for (const instance of source.fetched.keys()) if (instance <= log.decided) source.fetched.delete(instance);
+    const entries: Entry[] = [];
+    for (let instance = log.decided + 1; instance <= source.last; instance++) {
+      const entry = source.fetched.get(instance);
+      if (!entry) {
+        source.fetched.clear();
+        for (const known of entries) source.fetched.set(known.instance, known);
+        return this.#fetch();
+      }
+      entries.push(entry);
+    }
+    this.#win(entries);
+  }
+
+  /** Its own acceptor installs the new ballot: the decided prefix, the chosen suffix, and the start that fences it. */
+  #win(suffix: readonly Entry[]): void {
+    const { context, acceptor, coordinator, log, clock } = this.#group;
+    const { ballot: won } = this.#candidacy!;
+    this.#candidacy = null;
+    if (acceptor.promised !== won) return;
+    const base = log.decided;
+    const top = suffix.at(-1);
+    if (top) clock.see(top.stamp + top.count - 1);
+    else clock.see(log.topStamp);
+    const start = base + suffix.length + 1;
+    acceptor.install(won, base, start, [...suffix, {
+      instance: start,
+      ballot: won,
+      stamp: clock.stamp(1),
+      count: 1,
+      slotBase: top ? top.slotBase + top.slots : this.#slotsOfDecided(),
+      slots: 0,
+      kind: "start",
+      batches: [],
+    }]);
+    this.leader = context.self;
+    this.leaderBallot = won;
+    this.#heardAt = context.now;
+    this.#preferredLevelSince = Infinity;
+    coordinator.lead(won, base, start);
+    this.#group.proposer.coordinatorChanged();
+    context.activeUntil = context.now + context.limits.activeMs;
+    this.#group.node.beatNow();
+  }
+
+  #slotsOfDecided(): number {
+    const { frontier } = this.#group;
+    return frontier.slots;
+  }
+
+  /** Check-quorum: those who say they hear us, by when we sent what they heard. */
+  #watchQuorum(): void {
+    const { context, spec, coordinator } = this.#group;
+    const { now } = context;
+    this.#heardAt = now;
+    const heard = this.#others().map((node) => Math.max(coordinator.ledAt, context.peers.heardUsAt(node)));
+    if (now - reachedByQuorum([now, ...heard], spec.q2, -Infinity) > this.#leaseMs() && !context.without.has("step-down")) {
+      this.#stepDown();
+      return;
+    }
+    this.#handBack();
+  }
+
+  #stepDown(): void {
+    this.#group.coordinator.stop();
+    this.#loseLeader();
+    this.#standAt = this.#group.context.now + this.#patience(1);
+  }
+
+  #handBack(): void {
+    const { context, spec, log } = this.#group;
+    const preferred = spec.acceptors[0]!;
+    if (preferred === context.self) return;
+    const beat = this.#group.beatOf(preferred);
+    const level = beat !== null && beat.voting && !context.peers.suspected(preferred, context.now) && beat.logBallot === log.ballot &&
+      beat.last >= log.decided;
+    if (!level) this.#preferredLevelSince = Infinity;
+    else if (this.#preferredLevelSince === Infinity) this.#preferredLevelSince = context.now;
+    else if (context.now >= this.#preferredLevelSince + handBackMs) this.handOver(preferred);
+  }
+
+  /** Planned: stop proposing and let `to` (0: the best placed) take over without waiting for the lease. */
+  handOver(to: NodeId): void {
+    const { context, coordinator, id } = this.#group;
+    const of = coordinator.ballot;
+    if (of === 0) return;
+    const target = to !== 0 && to !== context.self ? to : this.#bestPlaced();
+    if (target === 0 || !this.#group.spec.acceptors.includes(target)) return;
+    coordinator.stop();
+    this.#preferredLevelSince = Infinity;
+    this.#loseLeader();
+    this.#standAt = context.now + this.#leaseMs();
+    context.out.send([target], { kind: "release", group: id, ballot: of });
+  }
+
+  #bestPlaced(): NodeId {
+    const { context } = this.#group;
+    let best: { node: NodeId; beat: Beat } | null = null;
+    for (const node of this.#others()) {
+      const beat = this.#group.beatOf(node);
+      if (!beat || !beat.voting || context.peers.suspected(node, context.now)) continue;
+      if (!best || beat.last > best.beat.last) best = { node, beat };
+    }
+    return best?.node ?? 0;
+  }
+
+  /** The coordinator of `released` made way for us. */
+  onRelease(released: Ballot): void {
+    const { acceptor, coordinator, isAcceptor, voting } = this.#group;
+    if (!isAcceptor || !voting || coordinator.ballot !== 0 || released !== this.leaderBallot || acceptor.promised > released) return;
+    this.#candidacy = null;
+    this.#stand(released);
+  }
+
+  /** Another candidate or coordinator holds a higher promise. */
+  onNack(promised: Ballot): void {
+    this.#seen = Math.max(this.#seen, promised);
+    const { coordinator } = this.#group;
+    if (coordinator.ballot === 0 || promised <= coordinator.ballot) return;
+    this.#stepDown();
+  }
+
+  onPrepare(message: Prepare): void {
+    this.#seen = Math.max(this.#seen, message.ballot);
+  }
+}

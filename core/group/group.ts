@@ -1,0 +1,302 @@
+/** One node's part in one group: its roles, and the one switch that hands them what arrives. */
+import { GroupClock } from "../clock.ts";
+import type { Context } from "../context.ts";
+import type { JournalRecord } from "../effects.ts";
+import { type Ballot, type GroupId, type Instance, type Lsn, type Millis, type NodeId, originNode } from "../ids.ts";
+import { Frontier } from "../merge/frontier.ts";
+import type { Beat, Message } from "../message.ts";
+import type { Position } from "../position.ts";
+import type { GroupSpec } from "../topology.ts";
+import type { GroupView } from "../view.ts";
+import { Acceptor } from "./acceptor.ts";
+import { CatchUp } from "./catchup.ts";
+import { Coordinator } from "./coordinator.ts";
+import { Election } from "./election.ts";
+import { Learner } from "./learner.ts";
+import { Log } from "./log.ts";
+import { Proposer } from "./proposer.ts";
+import { Repeats } from "./repeats.ts";
+import { Shape } from "./shape.ts";
+
+/** What a group asks of the node around it. */
+export interface GroupNode {
+  /** The largest slot count heard of in any group of the domain. */
+  fastestSlots(): number;
+  /** Heartbeats to all, now: something they should not wait for has happened. */
+  beatNow(): void;
+}
+
+/** How long a decided prefix may go unrecorded when nothing else is written. */
+const decidedHintMs = 1_000;
+
+export class Group {
+  readonly spec: GroupSpec;
+  readonly id: GroupId;
+  readonly context: Context;
+  readonly node: GroupNode;
+  readonly isAcceptor: boolean;
+  readonly isLearner: boolean;
+  /** False after a restart without memory, until every other acceptor has told what we may have said. */
+  voting: boolean;
+  readonly log: Log;
+  readonly clock: GroupClock;
+  readonly frontier: Frontier;
+  readonly repeats = new Repeats();
+  readonly acceptor: Acceptor;
+  readonly learner: Learner;
+  readonly coordinator: Coordinator;
+  readonly proposer: Proposer;
+  readonly election: Election;
+  readonly catchUp: CatchUp;
+  readonly shape: Shape;
+  readonly #beats = new Map<NodeId, Beat>();
+  /** The first word of each other acceptor that knew of this life of ours: what a node without memory must reach. */
+  readonly #witnesses = new Map<NodeId, Beat>();
+  #hinted: Instance = 0;
+  #hintAt: Millis = Infinity;
+
+  constructor(spec: GroupSpec, context: Context, node: GroupNode, remembers: boolean) {
+    this.spec = spec;
+    this.id = spec.id;
+    this.context = context;
+    this.node = node;
+    this.isAcceptor = spec.acceptors.includes(context.self);
+    this.isLearner = spec.learners.includes(context.self);
+    this.voting = remembers || (this.isAcceptor && spec.acceptors.length === 1);
+    const raw = context.without.has("hybrid-clock");
+    this.log = new Log(!raw);
+    this.clock = new GroupClock(context.clock, spec.leadMicros, raw);
+    this.frontier = new Frontier(spec.id, context.topology.order, spec.q2, context.without);
+    this.acceptor = new Acceptor(this);
+    this.learner = new Learner(this);
+    this.coordinator = new Coordinator(this);
+    this.proposer = new Proposer(this);
+    this.election = new Election(this);
+    this.catchUp = new CatchUp(this);
+    this.shape = new Shape(this);
+  }
+
+  receive(from: NodeId, message: Message): void {
+    switch (message.kind) {
+      case "propose":
+        return this.#onPropose(from, message);
+      case "prepare":
+        this.election.onPrepare(message);
+        return this.acceptor.onPrepare(from, message);
+      case "promise":
+        return this.election.onPromise(from, message);
+      case "accept":
+        return this.acceptor.onAccept(from, message);
+      case "vote":
+        return this.learner.onVote(message);
+      case "nack":
+        return this.election.onNack(message.promised);
+      case "fetch":
+        return this.catchUp.onFetch(from, message);
+      case "entries":
+        return this.catchUp.onEntries(from, message);
+      case "release":
+        return this.election.onRelease(message.ballot);
+      case "heartbeat":
+      case "ask":
+      case "answer":
+        // The node's own: see node.ts.
+        return;
+    }
+  }
+
+  #onPropose(from: NodeId, message: Message & { kind: "propose" }): void {
+    if (this.spec.shape === "ring") this.shape.onPropose(message);
+    if (this.coordinator.ballot !== 0) this.coordinator.enqueue(message.batches);
+    else if (
+      this.spec.shape === "star" && this.election.leader !== 0 && this.election.leader !== from &&
+      this.election.leader !== this.context.self
+    ) {
+      // The proposer is behind on who coordinates: once on is enough, it will hear by itself.
+      if (message.batches.every((batch) => originNode(batch.origin) === from)) this.context.out.send([this.election.leader], message);
+    }
+  }
+
+  onBeat(from: NodeId, beat: Beat): void {
+    this.#beats.set(from, beat);
+    if (beat.coordinates !== 0) {
+      this.election.heard(beat.coordinates);
+      this.frontier.coordinatorStates(beat.coordinates, beat.last, beat.clock);
+    }
+    if (beat.voting && this.spec.acceptors.includes(from)) {
+      this.frontier.acceptorStates(from, beat.promised, beat.clock);
+      this.learner.vote(from, beat.logBallot, beat.voted);
+    }
+    this.context.clock.see(beat.clock - this.spec.leadMicros);
+    if (beat.logBallot === this.log.ballot && beat.logBallot !== 0) this.learner.claimed(beat.decided);
+    if (!this.voting && this.isAcceptor) this.#remember(from, beat);
+    this.catchUp.compare(from, beat);
+  }
+
+  /** Latest word of a member; null before the first. */
+  beatOf(node: NodeId): Beat | null {
+    return this.#beats.get(node) ?? null;
+  }
+
+  /**
+   * A node without memory may have promised and voted anything in its last life. It votes again once
+   * all other acceptors have spoken to this life and its log is at least as good as the best of theirs:
+   * whatever was decided with its old vote another of them voted for too.
+   */
+  #remember(from: NodeId, beat: Beat): void {
+    if (!this.spec.acceptors.includes(from) || this.context.peers.heardUsAt(from) === -Infinity) return;
+    if (!this.#witnesses.has(from)) this.#witnesses.set(from, beat);
+    if (this.#witnesses.size < this.spec.acceptors.length - 1) return;
+    let best: Beat = beat;
+    let promised: Ballot = 0;
+    for (const witness of this.#witnesses.values()) {
+      promised = Math.max(promised, witness.promised);
+      if (witness.logBallot > best.logBallot || (witness.logBallot === best.logBallot && witness.last > best.last)) best = witness;
+    }
+    const level = this.log.ballot > best.logBallot || (this.log.ballot === best.logBallot && this.log.last >= best.last) ||
+      this.log.decided >= best.last;
+    if (!level) return;
+    this.acceptor.raise(promised);
+    this.voting = true;
+  }
+
+  /** What this node says of itself in the group; also its own word to its own frontier. */
+  beat(): Beat {
+    const { log, acceptor, coordinator } = this;
+    return {
+      group: this.id,
+      voting: this.voting && this.isAcceptor,
+      promised: acceptor.promised,
+      logBallot: log.ballot,
+      voted: acceptor.votedBallot === log.ballot ? acceptor.voted : 0,
+      last: log.last,
+      decided: log.decided,
+      clock: this.state(),
+      coordinates: coordinator.ballot,
+      slots: log.slots,
+    };
+  }
+
+  /** States the clock, to itself as well. */
+  state(): number {
+    const { acceptor, coordinator, frontier, context } = this;
+    const clock = this.clock.state();
+    if (this.isAcceptor && this.voting) frontier.acceptorStates(context.self, acceptor.promised, clock);
+    if (coordinator.ballot !== 0) frontier.coordinatorStates(coordinator.ballot, this.log.last, clock);
+    return clock;
+  }
+
+  /** Of the group's order, everything still unknown here comes at or after this. */
+  nextUnknown(): Position {
+    if (this.isAcceptor && this.context.topology.order.merge === "ts") this.state();
+    return this.frontier.nextUnknown();
+  }
+
+  /** Largest slot count any member has told of. */
+  slotsHeard(): number {
+    let slots = this.log.slots;
+    for (const beat of this.#beats.values()) slots = Math.max(slots, beat.slots);
+    return slots;
+  }
+
+  persisted(upTo: Lsn): void {
+    this.acceptor.persisted(upTo);
+    this.election.persisted(upTo);
+  }
+
+  wake(): void {
+    this.election.wake();
+    this.coordinator.wake();
+    this.proposer.wake();
+    this.catchUp.wake();
+  }
+
+  /** Before every drain: proposals, entries, votes, in this order, so that one turn carries all three. */
+  flush(): void {
+    this.proposer.flush();
+    this.coordinator.flush();
+    this.acceptor.flush();
+    this.shape.flush();
+    this.#hintDecided();
+  }
+
+  #hintDecided(): void {
+    const { log, context } = this;
+    if (log.decided === this.#hinted) return;
+    if (this.#hintAt === Infinity) this.#hintAt = context.now + decidedHintMs;
+    if (!context.out.hasRecords && context.now < this.#hintAt) return;
+    this.#hinted = log.decided;
+    this.#hintAt = Infinity;
+    context.out.record({ kind: "decided", group: this.id, upTo: log.decided });
+  }
+
+  wakeAt(): Millis {
+    return Math.min(this.election.wakeAt, this.coordinator.wakeAt, this.proposer.wakeAt, this.catchUp.wakeAt, this.#hintAt);
+  }
+
+  restore(record: JournalRecord): void {
+    const { log, acceptor } = this;
+    switch (record.kind) {
+      case "promise":
+        acceptor.promised = Math.max(acceptor.promised, record.ballot);
+        return;
+      case "accept":
+        acceptor.promised = Math.max(acceptor.promised, record.ballot);
+        log.append(record.entry);
+        return;
+      case "install":
+        acceptor.promised = Math.max(acceptor.promised, record.ballot);
+        // The decided prefix may not have been hinted that far; what lies above is dropped either way.
+        this.#restoreDecided(record.above);
+        log.install(record.ballot, record.base, record.start, record.above, record.entries);
+        return;
+      case "learn":
+        acceptor.promised = Math.max(acceptor.promised, record.promised);
+        this.#restoreDecided(record.above);
+        log.learn(record.above, record.entries);
+        this.#restoreDecided(log.decided);
+        return;
+      case "decided":
+        this.#restoreDecided(record.upTo);
+        return;
+      case "ceiling":
+        return;
+    }
+  }
+
+  #restoreDecided(upTo: Instance): void {
+    const { log, acceptor, learner } = this;
+    log.decide(Math.min(upTo, log.last));
+    acceptor.durable = log.last;
+    this.#hinted = log.decided;
+    learner.learn();
+  }
+
+  restored(): void {
+    this.clock.see(this.log.topStamp);
+    this.acceptor.restored();
+  }
+
+  view(): GroupView {
+    const { log, acceptor, coordinator, election, proposer } = this;
+    const next = this.frontier.nextUnknown();
+    return {
+      group: this.id,
+      voting: this.voting && this.isAcceptor,
+      promised: acceptor.promised,
+      logBallot: log.ballot,
+      start: log.start,
+      last: log.last,
+      decided: log.decided,
+      voted: acceptor.votedBallot === log.ballot ? acceptor.voted : 0,
+      coordinates: coordinator.ballot,
+      coordinator: election.leader,
+      clock: this.context.clock.last,
+      frontier: this.context.topology.order.merge === "ts" ? { major: next.major - 1, group: this.id, minor: 0 } : next,
+      suffix: log.suffix,
+      slots: log.slots,
+      pendingCommands: proposer.pendingCommands,
+      pendingBytes: proposer.pendingBytes,
+    };
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The log one node holds of one group: gap-free, known by the ballot whose log it is a prefix of, with
+ * a decided prefix that never changes. A bounded suffix stays in memory; older entries are on disk.
+ */
+import { assert } from "../assert.ts";
+import { type Entry, entryBytes } from "../entry.ts";
+import type { Ballot, Instance, Stamp } from "../ids.ts";
+
+/** One in so many instances is remembered with its stamp, to find a position without reading the log. */
+const landmarkEvery = 256;
+
+interface Landmark {
+  readonly instance: Instance;
+  readonly stamp: Stamp;
+  readonly slotBase: number;
+}
+
+export class Log {
+  /** The ballot whose log this is a prefix of; 0 when it is only a decided prefix (see `learn`). */
+  ballot: Ballot = 0;
+  /** Entries at or below were decided when the ballot began. */
+  base: Instance = 0;
+  /** The ballot's `start` entry. */
+  start: Instance = 0;
+  /** Invariant: decided ≤ last, and it never retreats. */
+  decided: Instance = 0;
+
+  #entries: Entry[] = [];
+  /** The instance of #entries[0]. */
+  #first: Instance = 1;
+  #bytes = 0;
+  /** Largest stamp and slots used by what is no longer in memory. */
+  #evictedStamp: Stamp = 0;
+  #evictedSlots = 0;
+  readonly #landmarks: Landmark[] = [];
+  /** Asserting that stamps increase; off when the simulator takes the hybrid clock away. */
+  readonly #checkStamps: boolean;
+
+  constructor(checkStamps = true) {
+    this.#checkStamps = checkStamps;
+  }
+
+  get last(): Instance {
+    return this.#first + this.#entries.length - 1;
+  }
+
+  /** The oldest instance still in memory. */
+  get first(): Instance {
+    return this.#first;
+  }
+
+  get suffix(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  /** The largest stamp used. */
+  get topStamp(): Stamp {
+    const top = this.#entries.at(-1);
+    return top ? top.stamp + top.count - 1 : this.#evictedStamp;
+  }
+
+  /** Slots filled by everything in the log. */
+  get slots(): number {
+    const top = this.#entries.at(-1);
+    return top ? top.slotBase + top.slots : this.#evictedSlots;
+  }
+
+  /** undefined if it is not in memory. */
+  get(instance: Instance): Entry | undefined {
+    return this.#entries[instance - this.#first];
+  }
+
+  append(entry: Entry): void {
+    assert(entry.instance === this.last + 1, `Cannot append ${entry.instance}: the log ends at ${this.last}`);
+    if (this.#checkStamps) {
+      assert(entry.stamp > this.topStamp, `Cannot append ${entry.instance}: its stamp ${entry.stamp} is not above ${this.topStamp} (I3)`);
+    }
+    assert(entry.slotBase === this.slots, `Cannot append ${entry.instance}: slots begin at ${entry.slotBase}, not ${this.slots} (I7)`);
+    this.#entries.push(entry);
+    this.#bytes += entryBytes(entry);
+    if (entry.instance % landmarkEvery === 1) {
+      this.#landmarks.push({ instance: entry.instance, stamp: entry.stamp, slotBase: entry.slotBase });
+    }
+  }
+
+  /** Drops everything above `above`, which is decided or the end of the decided prefix. */
+  truncate(above: Instance): void {
+    assert(above >= this.decided, `Cannot drop what is above ${above}: ${this.decided} is decided (I4)`);
+    while (this.last > above) this.#bytes -= entryBytes(this.#entries.pop()!);
+    while ((this.#landmarks.at(-1)?.instance ?? 0) > above) this.#landmarks.pop();
+  }
+
+  /** Becomes a prefix of the log of `ballot`, in one change. */
+  install(ballot: Ballot, base: Instance, start: Instance, above: Instance, entries: readonly Entry[]): void {
+    this.truncate(above);
+    for (const entry of entries) this.append(entry);
+    this.ballot = ballot;
+    this.base = base;
+    this.start = start;
+  }
+
+  /**
+   * Takes over decided entries from a peer. Entries of another ballot mean that this is no longer a
+   * prefix of any ballot's log, only a decided prefix; it votes again once a ballot is installed.
+   */
+  learn(above: Instance, entries: readonly Entry[]): void {
+    const foreign = above < this.last || entries.some((entry) => entry.ballot !== this.ballot);
+    this.truncate(above);
+    for (const entry of entries) this.append(entry);
+    if (foreign) {
+      this.ballot = 0;
+      this.base = 0;
+      this.start = 0;
+    }
+    this.decide(this.last);
+  }
+
+  decide(upTo: Instance): void {
+    assert(upTo <= this.last, `Cannot decide ${upTo}: the log ends at ${this.last} (I4)`);
+    if (upTo > this.decided) this.decided = upTo;
+  }
+
+  /** Lets go of the oldest entries, none above `keepAbove`, until the rest fits. */
+  evict(keepAbove: Instance, bytesMax: number): void {
+    if (this.#bytes <= bytesMax) return;
+    let count = 0;
+    while (this.#bytes > bytesMax && this.#first + count <= keepAbove && count < this.#entries.length) {
+      const entry = this.#entries[count++]!;
+      this.#bytes -= entryBytes(entry);
+      this.#evictedStamp = entry.stamp + entry.count - 1;
+      this.#evictedSlots = entry.slotBase + entry.slots;
+    }
+    this.#entries = this.#entries.slice(count);
+    this.#first += count;
+  }
+
+  /** Where to begin reading so as not to miss the first entry that reaches beyond the stamp or the slot. */
+  landmarkBelow(value: number, by: "stamp" | "slotBase"): Instance {
+    let low = 0;
+    let high = this.#landmarks.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#landmarks[middle]![by] <= value) low = middle + 1;
+      else high = middle;
+    }
+    return low === 0 ? 1 : this.#landmarks[low - 1]!.instance;
+  }
+}

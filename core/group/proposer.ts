@@ -1,0 +1,141 @@
+/**
+ * Keeps this node's commands until they are decided: gathers those of one turn into a batch, sends it
+ * to the coordinator, and sends the same batch again to a new one or after silence.
+ */
+import { type Batch, batchOverheadBytes, type Entry, packCommands } from "../entry.ts";
+import { type Millis, type Origin, origin } from "../ids.ts";
+import type { Group } from "./group.ts";
+
+interface Pending {
+  readonly batch: Batch;
+  sendAgainAt: Millis;
+  waitMs: Millis;
+}
+
+/** A group without coordinator for this long takes no more proposals: they would only time out. */
+const noCoordinatorMs = 2_000;
+
+export class Proposer {
+  readonly #group: Group;
+  readonly #origin: Origin;
+  #open: Uint8Array[] = [];
+  #openBytes = 0;
+  /** In order of sequence, undecided. */
+  readonly #pending = new Map<number, Pending>();
+  #pendingBytes = 0;
+  #pendingCommands = 0;
+  #sequence = 0;
+  #fresh: Batch[] = [];
+  #resendAt: Millis = Infinity;
+
+  constructor(group: Group) {
+    this.#group = group;
+    this.#origin = origin(group.context.self, group.context.incarnation);
+  }
+
+  get pendingCommands(): number {
+    return this.#pendingCommands + this.#open.length;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes + this.#openBytes;
+  }
+
+  get wakeAt(): Millis {
+    return this.#resendAt;
+  }
+
+  propose(ticket: number, payload: Uint8Array): void {
+    const { context, spec, election } = this.#group;
+    const { limits, out } = context;
+    if (payload.byteLength > limits.payloadBytesMax) {
+      out.refuse({ ticket, code: "too-large", reason: `a command of ${payload.byteLength} bytes exceeds ${limits.payloadBytesMax}` });
+    } else if (!spec.proposers.includes(context.self)) {
+      out.refuse({ ticket, code: "internal", reason: `this node is no proposer of group ${spec.name}` });
+    } else if (this.pendingCommands >= limits.pendingCommands || this.pendingBytes + payload.byteLength > limits.pendingBytes) {
+      out.refuse({ ticket, code: "overloaded", reason: `${this.pendingCommands} commands of group ${spec.name} wait to be ordered` });
+    } else if (election.leader === 0 && context.now > election.leaderlessSince + noCoordinatorMs) {
+      out.refuse({ ticket, code: "no-quorum", reason: `group ${spec.name} has no coordinator: too few of its acceptors can be reached` });
+    } else {
+      this.#open.push(payload);
+      this.#openBytes += payload.byteLength + 4;
+      context.activeUntil = context.now + limits.activeMs;
+      if (this.#openBytes >= limits.batchBytes || this.#open.length >= limits.batchCommands) this.#close();
+    }
+  }
+
+  #close(): void {
+    const { limits, now } = this.#group.context;
+    const batch = { origin: this.#origin, sequence: ++this.#sequence, count: this.#open.length, bytes: packCommands(this.#open) };
+    this.#open = [];
+    this.#openBytes = 0;
+    this.#pending.set(batch.sequence, { batch, sendAgainAt: now + limits.resendMs, waitMs: limits.resendMs });
+    this.#pendingBytes += batch.bytes.byteLength + batchOverheadBytes;
+    this.#pendingCommands += batch.count;
+    this.#fresh.push(batch);
+    this.#resendAt = Math.min(this.#resendAt, now + limits.resendMs);
+  }
+
+  flush(): void {
+    if (this.#open.length > 0) this.#close();
+    if (this.#fresh.length === 0) return;
+    const batches = this.#fresh;
+    this.#fresh = [];
+    this.#send(batches);
+  }
+
+  /** Somebody else coordinates now: whatever the old coordinator had not logged is lost to the new one. */
+  coordinatorChanged(): void {
+    this.#fresh = [];
+    const { now, limits } = this.#group.context;
+    const batches: Batch[] = [];
+    for (const pending of this.#pending.values()) {
+      pending.sendAgainAt = now + limits.resendMs;
+      pending.waitMs = limits.resendMs;
+      batches.push(pending.batch);
+    }
+    this.#send(batches);
+  }
+
+  wake(): void {
+    const { now, limits } = this.#group.context;
+    if (now < this.#resendAt) return;
+    this.#resendAt = Infinity;
+    const batches: Batch[] = [];
+    let bytes = 0;
+    for (const pending of this.#pending.values()) {
+      if (now >= pending.sendAgainAt && bytes < limits.fetchBytes) {
+        bytes += pending.batch.bytes.byteLength;
+        pending.waitMs = Math.min(pending.waitMs * 2, 16 * limits.resendMs);
+        pending.sendAgainAt = now + pending.waitMs;
+        batches.push(pending.batch);
+      }
+      this.#resendAt = Math.min(this.#resendAt, Math.max(pending.sendAgainAt, now + limits.resendMs / 4));
+    }
+    this.#send(batches);
+  }
+
+  #send(batches: readonly Batch[]): void {
+    if (batches.length === 0) return;
+    const { coordinator, election, context, id, shape, spec } = this.#group;
+    if (coordinator.ballot !== 0) return coordinator.enqueue(batches);
+    if (election.leader === 0) return;
+    const to = spec.shape === "ring" ? shape.successors() : [election.leader];
+    context.out.send(to, { kind: "propose", group: id, batches });
+  }
+
+  learned(entry: Entry): void {
+    for (const batch of entry.batches) {
+      if (batch.origin !== this.#origin) continue;
+      if (!this.#pending.delete(batch.sequence)) continue;
+      this.#pendingBytes -= batch.bytes.byteLength + batchOverheadBytes;
+      this.#pendingCommands -= batch.count;
+    }
+    if (this.#pending.size === 0) this.#resendAt = Infinity;
+  }
+
+  /** Its own batch, still undecided. */
+  pending(of: Origin, sequence: number): Batch | null {
+    return of === this.#origin ? this.#pending.get(sequence)?.batch ?? null : null;
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * One heartbeat per node pair: quick while something is going on, slow while nothing is, at once when
+ * somebody waits. It carries every group's newest word and measures the round trip.
+ */
+import type { Context } from "./context.ts";
+import type { Group } from "./group/group.ts";
+import type { Millis, NodeId } from "./ids.ts";
+import type { Beat, Heartbeat } from "./message.ts";
+
+export class Heartbeats {
+  readonly #context: Context;
+  readonly #groups: readonly Group[];
+  /** Several groups are merged somewhere, so that quick heartbeats save somebody a wait. */
+  readonly #merging: boolean;
+  #sequence = 0;
+  #sentAt: Millis = -Infinity;
+  #due = true;
+  #hurry = false;
+  /** Peers that wait for our word. */
+  readonly #hurried = new Set<NodeId>();
+
+  constructor(context: Context, groups: readonly Group[]) {
+    this.#context = context;
+    this.#groups = groups;
+    this.#merging = context.topology.groups.length > 1 && context.topology.order.merge === "ts";
+  }
+
+  /** Everybody gets one with the next flush. */
+  beatNow(): void {
+    this.#due = true;
+  }
+
+  /** A merge here waits for somebody's word: ask for it. */
+  hurry(): void {
+    this.#context.activeUntil = Math.max(this.#context.activeUntil, this.#context.now + this.#context.limits.activeMs);
+    this.#hurry = true;
+  }
+
+  #interval(): Millis {
+    const { limits, now, activeUntil } = this.#context;
+    return this.#merging && now < activeUntil ? limits.heartbeatMs : limits.heartbeatIdleMs;
+  }
+
+  get wakeAt(): Millis {
+    return this.#sentAt + this.#interval();
+  }
+
+  onHeartbeat(from: NodeId, message: Heartbeat): void {
+    const { peers, now, limits } = this.#context;
+    const stranger = peers.incarnationOf(from) !== message.incarnation;
+    if (!peers.heard(from, message, now)) return;
+    for (const beat of message.beats) this.#groups.find((group) => group.id === beat.group)?.onBeat(from, beat);
+    // A node that just came up learns where everybody is without waiting for its turn.
+    if (message.hurry || stranger) {
+      this.#hurried.add(from);
+      if (message.hurry) this.#context.activeUntil = Math.max(this.#context.activeUntil, now + limits.activeMs);
+    }
+  }
+
+  flush(): void {
+    const { now, limits, peers } = this.#context;
+    if (this.#hurry && now >= this.#sentAt + limits.heartbeatMs) this.#due = true;
+    if (now >= this.wakeAt) this.#due = true;
+    if (this.#due) {
+      this.#due = false;
+      this.#hurried.clear();
+      this.#sentAt = now;
+      for (const node of peers.nodes) this.#send(node, this.#hurry);
+      this.#hurry = false;
+    } else if (this.#hurried.size > 0) {
+      for (const node of this.#hurried) this.#send(node, false);
+      this.#hurried.clear();
+    }
+  }
+
+  #send(to: NodeId, hurry: boolean): void {
+    const { incarnation, now, peers, out } = this.#context;
+    const beats: Beat[] = [];
+    for (const group of this.#groups) if (group.spec.members.includes(to)) beats.push(group.beat());
+    const echo = peers.echo(to, now);
+    out.send([to], {
+      kind: "heartbeat",
+      incarnation,
+      sequence: ++this.#sequence,
+      sentAt: now,
+      echoIncarnation: echo.incarnation,
+      echoSentAt: echo.sentAt,
+      echoHeldMs: echo.heldMs,
+      nextInMs: this.#interval(),
+      hurry,
+      beats,
+    });
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * Deterministic merge: the commands of several groups in the order of their positions, each delivered
+ * once nothing before it can still turn up. The order is a property of the commands, not of the
+ * subscription, so learners with different subscriptions never disagree.
+ */
+import type { Context } from "../context.ts";
+import type { Entry } from "../entry.ts";
+import type { Group } from "../group/group.ts";
+import type { GroupId, Instance, Millis } from "../ids.ts";
+import { commandPosition, comparePositions, type Position, start } from "../position.ts";
+import type { SubscriptionView } from "../view.ts";
+
+/** One group's log, read forward. */
+class Source {
+  readonly group: Group;
+  /** The entry whose commands come next; null at the end of what is known. */
+  head: Entry | null = null;
+  /** Of the head: the next command. */
+  index = 0;
+  /** The next entry to become head. */
+  next: Instance;
+  /** Read back from the journal, from `next` on. */
+  readBack: readonly Entry[] = [];
+  readAt = 0;
+  reading = false;
+
+  constructor(group: Group, next: Instance) {
+    this.group = group;
+    this.next = next;
+  }
+}
+
+export class Merge {
+  readonly subscription: number;
+  readonly groups: readonly GroupId[];
+  readonly #context: Context;
+  readonly #sources: Source[];
+  /** Commands it may still deliver. */
+  #demand: number;
+  #delivered: Position;
+  #blockedOn: GroupId = 0;
+  #blockedSince: Millis = Infinity;
+  #closed = false;
+
+  constructor(context: Context, subscription: number, groups: readonly Group[], after: Position | null | "now", demand: number) {
+    this.#context = context;
+    this.subscription = subscription;
+    this.groups = groups.map((group) => group.id);
+    this.#demand = demand;
+    this.#delivered = after === "now" || after === null ? start : after;
+    this.#sources = groups.map((group) => new Source(group, firstInstance(context, group, after)));
+  }
+
+  get blockedOn(): GroupId {
+    return this.#blockedOn;
+  }
+
+  get delivered(): Position {
+    return this.#delivered;
+  }
+
+  more(commands: number): void {
+    this.#demand += commands;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Delivers what can be delivered. */
+  pump(): void {
+    this.#blockedOn = 0;
+    while (this.#demand > 0 && !this.#closed && this.#deliverRun());
+    if (this.#blockedOn === 0) this.#blockedSince = Infinity;
+    else if (this.#blockedSince === Infinity) this.#blockedSince = this.#context.now;
+  }
+
+  /** The smallest head, as far as it stays before everything else; false if there is none. */
+  #deliverRun(): boolean {
+    let best: Source | null = null;
+    let bestKey = start;
+    for (const source of this.#sources) {
+      if (!this.#fill(source)) return false;
+      if (!source.head) continue;
+      const key = this.#key(source);
+      if (!best || comparePositions(key, bestKey) < 0) {
+        best = source;
+        bestKey = key;
+      }
+    }
+    if (!best) return false;
+    const limit = this.#limit(best, bestKey);
+    if (limit === null) return false;
+    this.#deliver(best, limit);
+    return true;
+  }
+
+  /** Makes the next entry with commands the head. False while it is being read back. */
+  #fill(source: Source): boolean {
+    while (!source.head) {
+      if (source.next > source.group.learner.learned) return true;
+      const entry = source.group.log.get(source.next) ?? source.readBack[source.readAt];
+      if (!entry) {
+        this.#read(source);
+        return false;
+      }
+      if (source.readBack[source.readAt] === entry) source.readAt++;
+      else if (source.readBack.length > 0) source.readBack = [];
+      source.next++;
+      const passed = entry.kind !== "batch" || comparePositions(this.#position(source, entry, entry.count - 1), this.#delivered) <= 0;
+      if (passed) continue;
+      source.head = entry;
+      source.index = 0;
+      while (comparePositions(this.#key(source), this.#delivered) <= 0) source.index++;
+    }
+    return true;
+  }
+
+  #read(source: Source): void {
+    if (source.reading) return;
+    source.reading = true;
+    source.readBack = [];
+    source.readAt = 0;
+    const { next, group } = source;
+    this.#context.reads.ask(
+      group.id,
+      next,
+      Math.min(group.learner.learned, group.log.first - 1),
+      this.#context.limits.fetchBytes,
+      (entries) => {
+        source.reading = false;
+        // An answer that does not begin where it should is no answer; the next pump asks again.
+        if (entries[0]?.instance === source.next) source.readBack = entries;
+      },
+    );
+  }
+
+  /** The first position not before every other source's next command; null if some source may still bring one before `key`. */
+  #limit(best: Source, key: Position): Position | null {
+    let limit: Position = { major: Infinity, group: 0, minor: 0 };
+    for (const source of this.#sources) {
+      if (source === best) continue;
+      const next = source.head ? this.#key(source) : source.group.nextUnknown();
+      if (comparePositions(next, key) <= 0) {
+        this.#blockedOn = source.group.id;
+        return null;
+      }
+      if (comparePositions(next, limit) < 0) limit = next;
+    }
+    return limit;
+  }
+
+  #deliver(source: Source, limit: Position): void {
+    const entry = source.head!;
+    const from = source.index;
+    const most = Math.min(entry.count, from + this.#demand);
+    let to = most;
+    if (limit.major !== Infinity) {
+      to = from + 1;
+      while (to < most && comparePositions(this.#position(source, entry, to), limit) < 0) to++;
+    }
+    this.#context.out.deliver({
+      subscription: this.subscription,
+      group: source.group.id,
+      entry,
+      from,
+      to,
+      repeated: source.group.repeats.at(entry.instance),
+    });
+    this.#demand -= to - from;
+    this.#delivered = this.#position(source, entry, to - 1);
+    source.index = to;
+    if (to === entry.count) source.head = null;
+  }
+
+  #position(source: Source, entry: Entry, index: number): Position {
+    return commandPosition(this.#context.topology.order, source.group.id, entry, index);
+  }
+
+  #key(source: Source): Position {
+    return this.#position(source, source.head!, source.index);
+  }
+
+  /** Whether everything at or below has been delivered. */
+  hasPassed(position: Position): boolean {
+    for (const source of this.#sources) {
+      if (!source.head && source.next <= source.group.learner.learned) return false;
+      const next = source.head ? this.#key(source) : source.group.nextUnknown();
+      if (comparePositions(next, position) <= 0) {
+        if (!source.head) this.#blockedOn = source.group.id;
+        return false;
+      }
+    }
+    return true;
+  }
+
+  view(): SubscriptionView {
+    let lag = 0;
+    for (const source of this.#sources) lag += source.group.learner.learned + 1 - source.next + (source.head ? 1 : 0);
+    return {
+      subscription: this.subscription,
+      groups: this.groups,
+      delivered: this.#delivered,
+      blockedOn: this.#blockedOn,
+      blockedSince: this.#blockedSince,
+      lag,
+    };
+  }
+}
+
+/** Where to begin reading a group's log so as to miss nothing behind `after`. */
+function firstInstance(context: Context, group: Group, after: Position | null | "now"): Instance {
+  if (after === null) return 1;
+  if (after === "now") return group.learner.learned + 1;
+  const { order } = context.topology;
+  return order.merge === "ts"
+    ? group.log.landmarkBelow(after.major, "stamp")
+    : group.log.landmarkBelow(after.major * order.turn + after.minor, "slotBase");
+}

@@ -1,0 +1,106 @@
+/** What heartbeats tell of the other nodes: who is heard, who hears us, how far away they are. */
+import type { Millis, NodeId } from "./ids.ts";
+import type { Limits } from "./limits.ts";
+import type { Heartbeat } from "./message.ts";
+import type { PeerView } from "./view.ts";
+
+class Peer {
+  heardAt: Millis = -Infinity;
+  incarnation = 0;
+  sequence = 0;
+  /** Their clock when they sent the last heartbeat we heard. */
+  sentAt: Millis = 0;
+  nextInMs: Millis = 0;
+  /** Our own clock when we sent the newest heartbeat they say they heard. */
+  heardUsAt: Millis = -Infinity;
+  rttMs: Millis | null = null;
+  /** The link broke since we last heard it. */
+  broken = false;
+}
+
+export class Peers {
+  readonly #limits: Limits;
+  readonly #incarnation: number;
+  readonly #peers = new Map<NodeId, Peer>();
+
+  constructor(self: NodeId, incarnation: number, nodes: readonly NodeId[], limits: Limits) {
+    this.#limits = limits;
+    this.#incarnation = incarnation;
+    for (const node of nodes) if (node !== self) this.#peers.set(node, new Peer());
+  }
+
+  get nodes(): IterableIterator<NodeId> {
+    return this.#peers.keys();
+  }
+
+  has(node: NodeId): boolean {
+    return this.#peers.has(node);
+  }
+
+  /** False for a heartbeat that is older than one heard before. */
+  heard(from: NodeId, beat: Heartbeat, now: Millis): boolean {
+    const peer = this.#peers.get(from);
+    if (!peer) return false;
+    if (beat.incarnation === peer.incarnation) {
+      if (beat.sequence <= peer.sequence) return false;
+    } else {
+      peer.heardUsAt = -Infinity;
+      peer.rttMs = null;
+    }
+    peer.heardAt = now;
+    peer.broken = false;
+    peer.incarnation = beat.incarnation;
+    peer.sequence = beat.sequence;
+    peer.sentAt = beat.sentAt;
+    peer.nextInMs = beat.nextInMs;
+    if (beat.echoIncarnation === this.#incarnation) {
+      peer.heardUsAt = Math.max(peer.heardUsAt, beat.echoSentAt);
+      const rtt = Math.max(0, now - beat.echoSentAt - beat.echoHeldMs);
+      peer.rttMs = peer.rttMs === null ? rtt : peer.rttMs * 0.875 + rtt * 0.125;
+    }
+    return true;
+  }
+
+  /** The link says so; the next heartbeat says otherwise. */
+  unreachable(node: NodeId): void {
+    const peer = this.#peers.get(node);
+    if (peer) peer.broken = true;
+  }
+
+  /** Three of its heartbeats are overdue. */
+  suspected(node: NodeId, now: Millis): boolean {
+    const peer = this.#peers.get(node);
+    if (!peer) return false;
+    const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
+    return peer.broken || now > peer.heardAt + 3 * interval + this.#limits.heartbeatIdleMs;
+  }
+
+  /** It told us, in this life of ours, that it hears us; when we sent what it heard. */
+  heardUsAt(node: NodeId): Millis {
+    return this.#peers.get(node)?.heardUsAt ?? -Infinity;
+  }
+
+  rttMs(node: NodeId): Millis {
+    return this.#peers.get(node)?.rttMs ?? 0;
+  }
+
+  incarnationOf(node: NodeId): number {
+    return this.#peers.get(node)?.incarnation ?? 0;
+  }
+
+  /** The echo for the next heartbeat to this peer. */
+  echo(node: NodeId, now: Millis): { readonly incarnation: number; readonly sentAt: Millis; readonly heldMs: Millis } {
+    const peer = this.#peers.get(node);
+    if (!peer || peer.incarnation === 0) return { incarnation: 0, sentAt: 0, heldMs: 0 };
+    return { incarnation: peer.incarnation, sentAt: peer.sentAt, heldMs: Math.max(0, now - peer.heardAt) };
+  }
+
+  view(now: Millis): PeerView[] {
+    return [...this.#peers].map(([node, peer]) => ({
+      node,
+      heardAt: peer.heardAt,
+      rttMs: peer.rttMs,
+      suspected: this.suspected(node, now),
+    }));
+  }
+}
