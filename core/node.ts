@@ -153,7 +153,8 @@ export class CoreNode {
 
   #start(): void {
     this.#started = true;
-    const { clock, now } = this.#context;
+    const { clock, now, peers } = this.#context;
+    peers.start(now);
     clock.resumeAbove(this.#restoredCeiling);
     for (const group of this.#groups.values()) {
       group.clock.see(this.#restoredCeiling);

@@ -22,11 +22,17 @@ export class Peers {
   readonly #limits: Limits;
   readonly #incarnation: number;
   readonly #peers = new Map<NodeId, Peer>();
+  /** Nobody is suspected before it had time to speak. */
+  #startedAt: Millis = 0;
 
   constructor(self: NodeId, incarnation: number, nodes: readonly NodeId[], limits: Limits) {
     this.#limits = limits;
     this.#incarnation = incarnation;
     for (const node of nodes) if (node !== self) this.#peers.set(node, new Peer());
+  }
+
+  start(now: Millis): void {
+    this.#startedAt = now;
   }
 
   get nodes(): IterableIterator<NodeId> {
@@ -72,7 +78,7 @@ export class Peers {
     const peer = this.#peers.get(node);
     if (!peer) return false;
     const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
-    return peer.broken || now > peer.heardAt + 3 * interval + this.#limits.heartbeatIdleMs;
+    return peer.broken || now > Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.heartbeatIdleMs;
   }
 
   /** It told us, in this life of ours, that it hears us; when we sent what it heard. */

@@ -44,7 +44,9 @@ export class Election {
   get wakeAt(): Millis {
     if (this.#group.coordinator.ballot !== 0) return this.#group.context.now + this.#group.context.limits.heartbeatIdleMs;
     if (!this.#group.isAcceptor || !this.#group.voting) return this.leader === 0 ? Infinity : this.#leaseEnd();
-    return this.#candidacy ? this.#candidacy.deadline : Math.min(this.#standAt, this.#leaseEnd());
+    if (this.#candidacy) return this.#candidacy.deadline;
+    if (this.leader !== 0) return this.#leaseEnd();
+    return this.#standAt === Infinity ? this.#group.context.now : this.#standAt;
   }
 
   /** The coordinator of this ballot is alive. */
@@ -79,7 +81,7 @@ export class Election {
   }
 
   #leaseEnd(): Millis {
-    return this.leader === 0 ? this.#heardAt : this.#heardAt + this.#leaseMs();
+    return this.#heardAt + this.#leaseMs();
   }
 
   wake(): void {
