@@ -40,8 +40,8 @@ export function columns(): number {
 }
 
 /**
- * Resolves once the stream has room again, so that a slow reader slows the writer down. A reader that has gone
- * (`… | head`) ends the process quietly, as it does for every other filter.
+ * Resolves once the operating system has it, so that a slow reader slows the writer down and an exit loses nothing. A
+ * reader that has gone (`… | head`) ends the process quietly, as it does for every other filter.
  */
 export function write(stream: "stdout" | "stderr", data: string | Uint8Array): Promise<void> {
   const target = process[stream];
@@ -49,8 +49,7 @@ export function write(stream: "stdout" | "stderr", data: string | Uint8Array): P
     guarded.add(stream);
     target.on("error", (error: Error & { code?: string }) => process.exit(error.code === "EPIPE" ? 0 : 1));
   }
-  if (target.write(data)) return Promise.resolve();
-  return new Promise((resolve) => target.once("drain", resolve));
+  return new Promise((resolve) => target.write(data, () => resolve()));
 }
 
 const guarded = new Set<string>();

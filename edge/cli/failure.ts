@@ -1,0 +1,90 @@
+/** How a command ends when it fails: one sentence, the next command to try, and an exit code that says which kind it was. */
+import { CarillonError, type ErrorCode } from "../../core/errors.ts";
+import { exits, UsageError } from "./command.ts";
+
+/** What is not listed is a plain failure. */
+const exitOf: Readonly<Partial<Record<ErrorCode, number>>> = {
+  "bad-request": exits.usage,
+  "bad-key": exits.usage,
+  "bad-cursor": exits.usage,
+  "bad-position": exits.usage,
+  "too-large": exits.usage,
+  "unsupported-type": exits.usage,
+  "no-spanning-group": exits.usage,
+  config: exits.usage,
+  "not-found": exits.notFound,
+  "check-failed": exits.precondition,
+  "unexpected-offset": exits.precondition,
+  "exists-differently": exits.precondition,
+  "past-tail": exits.precondition,
+  trimmed: exits.precondition,
+  compacted: exits.precondition,
+  unreachable: exits.unavailable,
+  "no-quorum": exits.unavailable,
+  overloaded: exits.unavailable,
+  joining: exits.unavailable,
+  draining: exits.unavailable,
+  closed: exits.unavailable,
+  timeout: exits.unavailable,
+  behind: exits.unavailable,
+  "disk-full": exits.unavailable,
+  unauthenticated: exits.forbidden,
+  forbidden: exits.forbidden,
+  cancelled: exits.interrupted,
+};
+
+export interface Failure {
+  readonly exit: number;
+  readonly message: string;
+  /** What to type next; never empty. */
+  readonly next: string;
+}
+
+export function failureOf(error: unknown, words: readonly string[]): Failure {
+  const help = words.length === 0 ? "carillon help" : `carillon ${words.join(" ")} --help`;
+  if (error instanceof UsageError) return { exit: exits.usage, message: error.message, next: error.next };
+  if (!(error instanceof CarillonError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { exit: exits.failed, message: message.startsWith("Cannot ") ? message : `Cannot go on: ${message}`, next: help };
+  }
+  const { message } = error;
+  if (error.outcome === "unknown") {
+    return { exit: exits.unknown, message: `${message} (it may have been done all the same)`, next: lookAgain(words) };
+  }
+  return { exit: exitOf[error.code] ?? exits.failed, message, next: nextFor(error, words) ?? help };
+}
+
+function nextFor(error: CarillonError, words: readonly string[]): string | null {
+  switch (error.code) {
+    case "unreachable":
+      return "carillon dev   (or name a running node: --url http://host:4100)";
+    case "unauthenticated":
+    case "forbidden":
+      return "export CARILLON_TOKEN=…   (the node's listen.token)";
+    case "no-quorum":
+    case "joining":
+    case "timeout":
+    case "behind":
+    case "overloaded":
+    case "draining":
+      return "carillon status";
+    case "not-found":
+      return words[0] === "log" ? "carillon log ls" : words[0] === "kv" ? "carillon kv ls" : null;
+    case "no-spanning-group":
+      return "carillon status   (shows which groups span which)";
+    case "config":
+      return "carillon config check";
+    case "trimmed":
+    case "past-tail":
+      return "the same with --clamp, to start at the nearest record";
+    default:
+      return null;
+  }
+}
+
+/** After a write that may have happened. */
+function lookAgain(words: readonly string[]): string {
+  if (words[0] === "kv") return "carillon kv get KEY   (to see whether it happened)";
+  if (words[0] === "log") return "carillon log info LOG   (to see whether it happened)";
+  return "carillon status";
+}

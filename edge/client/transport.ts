@@ -1,0 +1,212 @@
+/**
+ * Requests to any of several nodes: the first that answers, the next one when asking again can do no harm. Reads move on
+ * after any failure of the network; writes only where it is certain that nothing happened.
+ */
+import { CarillonError } from "../../core/errors.ts";
+import { failureOf, neverSent, reasonOf } from "./failure.ts";
+import type { Answer, Send } from "./send.ts";
+
+export interface Call {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** From `/v1` on, query included. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+  /** The node has been asked to wait: so much longer than the time-out. */
+  readonly waitMs?: number | undefined;
+  /** Statuses that are answers, beside the successes. */
+  readonly expected?: readonly number[];
+}
+
+/** An answer that has been read. */
+export interface Reply {
+  readonly status: number;
+  readonly bytes: Uint8Array;
+  header(name: string): string | null;
+}
+
+const defaultTimeoutMs = 10_000;
+/** How much longer than the node we wait, so that it can say itself what it waited for. */
+const graceMs = 250;
+
+export class Transport {
+  readonly #urls: readonly string[];
+  readonly #send: Send;
+  readonly #token: string | null;
+  readonly #closing = new AbortController();
+  /** Index of the node that answered last. */
+  #current = 0;
+
+  constructor(urls: readonly string[], send: Send, token: string | null) {
+    this.#urls = urls;
+    this.#send = send;
+    this.#token = token;
+  }
+
+  /** The node to ask first. */
+  get url(): string {
+    return this.#urls[this.#current]!;
+  }
+
+  /** Throws CarillonError for anything but a success or an expected status. */
+  async call(call: Call): Promise<Reply> {
+    const timeoutMs = (call.timeoutMs ?? defaultTimeoutMs) + (call.waitMs ?? 0);
+    const deadline = new Deadline(call.signal, this.#closing.signal, timeoutMs + graceMs);
+    try {
+      return await this.#exchange(call, deadline, async (answer) => {
+        const bytes = await answer.bytes();
+        if (answer.status >= 300 && !call.expected?.includes(answer.status)) throw failureOf(answer, bytes, call.method !== "GET");
+        if (answer.header("carillon-position") === null) throw stranger(this.url, call.method !== "GET");
+        return { status: answer.status, bytes, header: (name) => answer.header(name) };
+      });
+    } finally {
+      deadline.clear();
+    }
+  }
+
+  /** An answer whose body comes as it is made. The deadline holds until the headers are there; `signal` for ever. */
+  async open(call: Call): Promise<Answer> {
+    const deadline = new Deadline(call.signal, this.#closing.signal, (call.timeoutMs ?? defaultTimeoutMs) + graceMs);
+    try {
+      const answer = await this.#exchange(call, deadline, async (answer) => {
+        if (answer.status >= 300) throw failureOf(answer, await answer.bytes(), call.method !== "GET");
+        return answer;
+      });
+      deadline.disarm();
+      return { ...answer, chunks: () => this.#chunks(answer, deadline) };
+    } catch (error) {
+      deadline.clear();
+      throw error;
+    }
+  }
+
+  /** Ends every exchange. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  async *#chunks(answer: Answer, deadline: Deadline): AsyncIterable<Uint8Array> {
+    try {
+      yield* answer.chunks();
+    } catch (cause) {
+      throw this.#ended(deadline, false) ??
+        new CarillonError("unreachable", `Cannot go on with the stream from ${this.url}: ${reasonOf(cause)}`, { retryable: true, cause });
+    } finally {
+      deadline.clear();
+    }
+    // Some runtimes end the body of an aborted exchange as if it were complete.
+    const ended = this.#ended(deadline, false);
+    if (ended !== null) throw ended;
+  }
+
+  async #exchange<T>(call: Call, deadline: Deadline, read: (answer: Answer) => Promise<T>): Promise<T> {
+    const write = call.method !== "GET";
+    const headers: Record<string, string> = { "carillon-timeout": `${call.timeoutMs ?? defaultTimeoutMs}ms`, ...call.headers };
+    if (this.#token !== null) headers.authorization = `Bearer ${this.#token}`;
+    let last: CarillonError | null = null;
+    for (let tried = 0; tried < this.#urls.length; tried++) {
+      const before = this.#ended(deadline, false);
+      if (before !== null) throw before;
+      const index = (this.#current + (tried === 0 ? 0 : 1)) % this.#urls.length;
+      this.#current = index;
+      const url = this.#urls[index]!;
+      try {
+        return await read(
+          await this.#send(`${url}${call.path}`, {
+            method: call.method,
+            headers,
+            signal: deadline.signal,
+            ...(call.body === undefined ? {} : { body: call.body }),
+          }),
+        );
+      } catch (error) {
+        const ended = this.#ended(deadline, write);
+        if (ended !== null) throw ended;
+        last = error instanceof CarillonError ? error : unreachable(url, error, write && !neverSent(error));
+        const harmless = last.outcome === "none" && (!(error instanceof CarillonError) || last.retryable);
+        if (!harmless) throw last;
+      }
+    }
+    throw last!;
+  }
+
+  /** Why the exchange was ended by us, if it was. */
+  #ended(deadline: Deadline, write: boolean): CarillonError | null {
+    const outcome = write ? "unknown" : "none";
+    switch (deadline.ended) {
+      case "timeout":
+        return new CarillonError("timeout", `Cannot wait any longer for ${this.url}: no answer in ${deadline.ms - graceMs} ms`, {
+          outcome,
+          retryable: true,
+        });
+      case "cancelled":
+        return new CarillonError("cancelled", "Cannot go on: the caller has cancelled", { outcome, cause: deadline.reason });
+      case "closed":
+        return new CarillonError("closed", "Cannot go on: this client has been closed", { outcome });
+      default:
+        return null;
+    }
+  }
+}
+
+function unreachable(url: string, cause: unknown, unknown: boolean): CarillonError {
+  return new CarillonError("unreachable", `Cannot reach ${url}: ${reasonOf(cause)}`, {
+    outcome: unknown ? "unknown" : "none",
+    retryable: true,
+    cause,
+  });
+}
+
+/** Every answer of ours says where in the order it holds; whatever does not is somebody else's. */
+function stranger(url: string, write: boolean): CarillonError {
+  return new CarillonError("internal", `Cannot use the answer of ${url}: it is no Carillon node's`, {
+    outcome: write ? "unknown" : "none",
+  });
+}
+
+/** The caller's signal, the client's end and a time limit in one signal, with who it was. */
+class Deadline {
+  readonly #controller = new AbortController();
+  readonly #sources: readonly (readonly [AbortSignal, () => void])[];
+  readonly ms: number;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  ended: "timeout" | "cancelled" | "closed" | null = null;
+
+  constructor(caller: AbortSignal | undefined, client: AbortSignal, ms: number) {
+    this.ms = ms;
+    const sources: (readonly [AbortSignal, () => void])[] = [[client, () => this.#end("closed")]];
+    if (caller !== undefined) sources.push([caller, () => this.#end("cancelled", caller.reason)]);
+    for (const [signal, end] of sources) {
+      if (signal.aborted) end();
+      else signal.addEventListener("abort", end, { once: true });
+    }
+    this.#sources = sources;
+    if (this.ended === null) this.#timer = setTimeout(() => this.#end("timeout"), ms);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get reason(): unknown {
+    return this.#controller.signal.reason;
+  }
+
+  /** No time limit any more. */
+  disarm(): void {
+    clearTimeout(this.#timer);
+  }
+
+  clear(): void {
+    this.disarm();
+    for (const [signal, end] of this.#sources) signal.removeEventListener("abort", end);
+  }
+
+  #end(why: "timeout" | "cancelled" | "closed", reason?: unknown): void {
+    if (this.ended !== null) return;
+    this.ended = why;
+    this.#controller.abort(reason);
+  }
+}
