@@ -30,4 +30,6 @@ export interface Orderer {
   ): Subscription;
   /** Calls back once `subscription` has delivered everything completed in `groups` before this call. */
   confirm(subscription: Subscription, groups: readonly GroupId[], confirmed: (position: Position) => void): void;
+  /** The group a subscription's merge waits for and since how many milliseconds; null if it waits for none. For `stalled` events. */
+  blocked?(subscription: Subscription): { readonly group: GroupId; readonly forMs: number } | null;
 }

@@ -2,10 +2,21 @@
  * KV store, logs and multicast of one node, over whatever orders its commands. This is all of a
  * Carillon that needs neither sockets nor a disk; the edge adds `status` and `fetch`.
  */
-import type { Position } from "../core/position.ts";
+import { CarillonError } from "../core/errors.ts";
+import { formatPosition } from "../core/position.ts";
 import type { Carillon, Version } from "./api.ts";
-import type { ServiceLimits } from "./limits.ts";
+import type { Context } from "./context.ts";
+import type { Endable } from "./feed.ts";
+import { KvStore } from "./kv/kv.ts";
+import { checkServiceLimits, defaultServiceLimits, type ServiceLimits } from "./limits.ts";
+import { OneLog } from "./log/log.ts";
+import { Logs, parseLogName } from "./log/logs.ts";
+import { deliveries } from "./multicast/deliveries.ts";
+import { multicast } from "./multicast/multicast.ts";
 import type { Orderer } from "./orderer.ts";
+import { Partitions } from "./partitions.ts";
+import { Replicas, type ReplicaStats } from "./replicas.ts";
+import { Requests } from "./requests.ts";
 
 export interface ServiceOptions {
   /** Calls back once, `ms` milliseconds from now or later; returns a cancel. Services have no clock of their own. */
@@ -13,19 +24,6 @@ export interface ServiceOptions {
   readonly encodeCbor: (value: unknown) => Uint8Array;
   readonly decodeCbor: (bytes: Uint8Array) => unknown;
   readonly limits?: Partial<ServiceLimits>;
-}
-
-/** What one replica holds; for metrics. */
-export interface ReplicaStats {
-  /** Name of the group whose state this is. */
-  readonly group: string;
-  /** Names of the groups it merges. */
-  readonly merges: readonly string[];
-  /** Of the last command applied. */
-  readonly position: Position;
-  readonly commands: number;
-  readonly kv: { readonly entries: number; readonly bytes: number; readonly heldBytes: number } | null;
-  readonly log: { readonly logs: number; readonly records: number; readonly bytes: number; readonly heldBytes: number } | null;
 }
 
 export interface ServiceStats {
@@ -51,4 +49,29 @@ export interface Services extends Pick<Carillon, "kv" | "log" | "logs" | "append
  * `deliveries` and `log(name).tail` start at once; ask for them only to iterate. They throw `cancelled` from the iteration when
  * their signal aborts and `closed` when the services close; `return()` ends them quietly, also with a `next` in flight.
  */
-export declare function createServices(orderer: Orderer, options: ServiceOptions): Services;
+export function createServices(orderer: Orderer, options: ServiceOptions): Services {
+  const limits = checkServiceLimits({ ...defaultServiceLimits, ...options.limits });
+  const partitions = new Partitions(orderer.topology);
+  const requests = new Requests(options.after, limits);
+  const replicas = new Replicas(orderer, requests);
+  const feeds = new Set<Endable>();
+  const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds };
+  const logs = new Logs(context);
+  return {
+    kv: new KvStore(context, partitions),
+    log: (name) => new OneLog(logs, parseLogName(name)),
+    logs: (options) => logs.all(options),
+    append: (names, values, options) => logs.append(names, values, options),
+    multicast: (groups, value, options) => multicast(context, groups, value, options),
+    deliveries: (groups, options) => deliveries(context, groups, options),
+    position: () => formatPosition(replicas.position()),
+    stats: () => ({ waiting: requests.count, streams: feeds.size, replicas: replicas.stats() }),
+    digest: () => replicas.digest(),
+    close() {
+      requests.close();
+      for (const feed of [...feeds]) feed.fail(new CarillonError("closed", "Cannot go on with this stream: this node is closing"));
+      replicas.close();
+      return Promise.resolve();
+    },
+  };
+}

@@ -1,0 +1,147 @@
+/** The key-value store as users call it: checks what they give, picks the partition, orders writes and waits before reads. */
+import { formatPosition, type Position } from "../../core/position.ts";
+import type {
+  CallOptions,
+  DeleteResult,
+  Entry,
+  Key,
+  Kv,
+  Page,
+  ReadOptions,
+  ScanOptions,
+  Value,
+  WriteOptions,
+  WriteResult,
+} from "../api.ts";
+import { binaryBytes } from "../bytes.ts";
+import { kvService } from "../command.ts";
+import { type Context, order, parseAfter, ready } from "../context.ts";
+import { binaryText, parseKey } from "../keys.ts";
+import type { Partitions } from "../partitions.ts";
+import type { Reply } from "../replica.ts";
+import { type Cbor, parseValue, Reading } from "../values.ts";
+import { type Condition, encodeDelete, encodePut } from "./command.ts";
+import type { KvMachine, KvResult, Stored } from "./machine.ts";
+import { parseScan, type Scan, scanPage } from "./scan.ts";
+
+export class KvStore implements Kv {
+  readonly #context: Context;
+  readonly #partitions: Partitions;
+
+  constructor(context: Context, partitions: Partitions) {
+    this.#context = context;
+    this.#partitions = partitions;
+  }
+
+  async get(key: Key, options?: ReadOptions): Promise<Entry | null> {
+    const binary = this.#key(key);
+    const { machine } = await this.#ready(binary, options);
+    return this.#entry(machine.read(binary));
+  }
+
+  async read(key: Key, options?: ReadOptions): Promise<{ readonly entry: Entry | null; readonly position: string }> {
+    const binary = this.#key(key);
+    const { machine, replica } = await this.#ready(binary, options);
+    return { entry: this.#entry(machine.read(binary)), position: formatPosition(replica.applied) };
+  }
+
+  async put(key: Key, value: Value, options?: WriteOptions): Promise<WriteResult> {
+    return await this.#put("put", key, value, condition(options), options);
+  }
+
+  async insert(key: Key, value: Value, options?: CallOptions): Promise<WriteResult> {
+    return await this.#put("insert", key, value, "absent", options);
+  }
+
+  async update(key: Key, value: Value, options?: CallOptions): Promise<WriteResult> {
+    return await this.#put("update", key, value, "present", options);
+  }
+
+  async delete(key: Key, options?: WriteOptions): Promise<DeleteResult> {
+    const binary = this.#key(key);
+    const { result, position } = await this.#order(binary, "delete", encodeDelete(binary, condition(options)), options);
+    if (result.kind === "refused") return this.#refused(result.current, position);
+    return { ok: true, position: formatPosition(position), existed: result.kind === "deleted" && result.existed };
+  }
+
+  async scan(options?: ScanOptions): Promise<Page> {
+    return await this.#page(parseScan(options, this.#context.limits), options);
+  }
+
+  async *list(options?: ScanOptions): AsyncIterable<Entry> {
+    let cursor = options?.cursor;
+    do {
+      const page: Page = await this.scan(cursor === undefined ? options : { ...options, cursor });
+      yield* page.entries;
+      cursor = page.cursor ?? undefined;
+    } while (cursor !== undefined);
+  }
+
+  async #page(scan: Scan, options: ScanOptions | undefined): Promise<Page> {
+    const { entries, cursor, position } = await scanPage(this.#context, this.#partitions, scan, options);
+    return { entries: entries.map((entry) => new KvEntry(entry, this.#context.cbor)), cursor, position: formatPosition(position) };
+  }
+
+  async #put(verb: string, key: Key, value: Value, condition: Condition, options: CallOptions | undefined): Promise<WriteResult> {
+    const binary = this.#key(key);
+    const { type, bytes } = parseValue(value, this.#context.cbor, this.#context.limits);
+    const { result, position } = await this.#order(binary, verb, encodePut(binary, type, bytes, condition), options);
+    if (result.kind === "refused") return this.#refused(result.current, position);
+    return { ok: true, version: formatPosition(position), created: result.kind === "written" && result.created };
+  }
+
+  #key(key: Key): string {
+    return parseKey(key, this.#context.limits.keyBytesMax);
+  }
+
+  async #ready(key: string, options: ReadOptions | undefined): Promise<{ replica: { applied: Position }; machine: KvMachine }> {
+    const hosted = this.#context.replicas.kv(this.#partitions.groupOf(key));
+    await ready(this.#context, hosted.replica, options, () => `read ${quoted(key)}`);
+    return hosted;
+  }
+
+  #order(key: string, verb: string, bytes: Uint8Array, options: CallOptions | undefined): Promise<Reply<OrderedResult>> {
+    const group = this.#partitions.groupOf(key);
+    // Nobody here could tell the caller how it went.
+    this.#context.replicas.kv(group);
+    return order<KvResult>(this.#context, { service: kvService, group, bytes, what: () => `${verb} ${quoted(key)}`, options });
+  }
+
+  #refused(current: Stored | null, position: Position): { ok: false; current: Entry | null; position: string } {
+    return { ok: false, current: this.#entry(current), position: formatPosition(position) };
+  }
+
+  #entry(stored: Stored | null): Entry | null {
+    return stored === null ? null : new KvEntry(stored, this.#context.cbor);
+  }
+}
+
+type OrderedResult = Exclude<KvResult, { kind: "bad-request" }>;
+
+class KvEntry extends Reading implements Entry {
+  readonly version: string;
+  readonly #key: string;
+
+  constructor(stored: Stored, cbor: Cbor) {
+    super(stored, cbor);
+    this.version = formatPosition(stored.version);
+    this.#key = stored.key;
+  }
+
+  get key(): string {
+    return binaryText(this.#key);
+  }
+
+  get keyBytes(): Uint8Array {
+    return binaryBytes(this.#key);
+  }
+}
+
+function condition(options: WriteOptions | undefined): Condition {
+  const version = options?.ifVersion;
+  return version === undefined ? "always" : version === null ? "absent" : parseAfter(version);
+}
+
+function quoted(key: string): string {
+  return JSON.stringify(binaryText(key));
+}

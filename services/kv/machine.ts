@@ -1,0 +1,163 @@
+/**
+ * The key-value state of one group: an ordered map whose values lie in slabs. An entry's version is
+ * the position of its last write.
+ *
+ *   value in a slab: version 10 bytes · type · bytes
+ */
+import type { Position } from "../../core/position.ts";
+import { positionBytes, Reader, writeU53 } from "../bytes.ts";
+import { readType, skipType } from "../content.ts";
+import { Hash } from "../hash.ts";
+import { type BadRequest, badRequest, type Machine } from "../machine.ts";
+import { Slabs } from "../slabs.ts";
+import { always, ifAbsent, ifAtVersion, ifPresent, opDelete, opPut } from "./command.ts";
+import { Tree } from "./tree.ts";
+
+/** A copy: nothing in it changes any more. */
+export interface Stored {
+  /** Binary string. */
+  readonly key: string;
+  readonly version: Position;
+  readonly type: string;
+  readonly bytes: Uint8Array;
+}
+
+export type KvResult =
+  | { readonly kind: "written"; readonly created: boolean }
+  | { readonly kind: "deleted"; readonly existed: boolean }
+  /** The condition did not hold. */
+  | { readonly kind: "refused"; readonly current: Stored | null }
+  | BadRequest;
+
+const created: KvResult = { kind: "written", created: true };
+const replaced: KvResult = { kind: "written", created: false };
+const deleted: KvResult = { kind: "deleted", existed: true };
+const absent: KvResult = { kind: "deleted", existed: false };
+
+export interface KvRange {
+  /** Inclusive; binary string. */
+  readonly from: string;
+  /** Exclusive; null for no end. */
+  readonly to: string | null;
+  readonly reverse: boolean;
+  readonly keysOnly: boolean;
+  readonly limit: number;
+  /** Stops behind the entry with which the keys and values returned reach so many bytes. */
+  readonly bytes: number;
+}
+
+const noBytes = new Uint8Array(0);
+const noPosition: Position = { major: 0, group: 0, minor: 0 };
+
+export class KvMachine implements Machine {
+  readonly #tree = new Tree();
+  readonly #slabs = new Slabs();
+  readonly #content = new Reader();
+  /** Keys and values of all entries. */
+  #bytes = 0;
+
+  apply(position: Position, reader: Reader, reply: boolean): KvResult | null {
+    const op = reader.u8();
+    const condition = reader.u8();
+    const version = condition === ifAtVersion ? reader.position() : noPosition;
+    const key = reader.binary(reader.u16());
+    const content = reader.ahead();
+    if (op === opPut) skipType(reader);
+    if (!reader.ok || key === "" || condition > ifAtVersion || op !== opPut && !(op === opDelete && reader.done)) return badRequest;
+
+    if (condition !== always) {
+      const handle = this.#tree.get(key);
+      const holds = condition === ifAbsent ? handle < 0 : handle >= 0 && (condition === ifPresent || this.#isAt(handle, version));
+      if (!holds) return reply ? { kind: "refused", current: handle < 0 ? null : this.#copy(key, handle, false) } : null;
+    }
+    if (op === opDelete) return this.#delete(key) ? deleted : absent;
+    return this.#put(key, position, content) ? replaced : created;
+  }
+
+  read(key: string): Stored | null {
+    const handle = this.#tree.get(key);
+    return handle < 0 ? null : this.#copy(key, handle, false);
+  }
+
+  /** `more`: the range goes on behind what was returned. */
+  scan(range: KvRange): { readonly entries: Stored[]; readonly more: boolean } {
+    const entries: Stored[] = [];
+    let bytes = 0;
+    let more = false;
+    this.#tree.walk(range.from, range.to, range.reverse, (key, handle) => {
+      if (entries.length >= range.limit || bytes >= range.bytes) {
+        more = true;
+        return false;
+      }
+      const entry = this.#copy(key, handle, range.keysOnly);
+      bytes += key.length + entry.bytes.byteLength;
+      entries.push(entry);
+      return true;
+    });
+    return { entries, more };
+  }
+
+  stats(): { readonly entries: number; readonly bytes: number; readonly heldBytes: number } {
+    return { entries: this.#tree.size, bytes: this.#bytes, heldBytes: this.#slabs.heldBytes };
+  }
+
+  digest(): string {
+    const hash = new Hash();
+    this.#tree.walk("", null, false, (key, handle) => {
+      const start = this.#slabs.start(handle);
+      hash.text(key).bytes(this.#slabs.buffer(handle).subarray(start, start + this.#slabs.size(handle)));
+      return true;
+    });
+    return hash.digest();
+  }
+
+  /** Whether there was one before. `content` is type and value as they came. */
+  #put(key: string, position: Position, content: Uint8Array): boolean {
+    const handle = this.#slabs.allocate(positionBytes + content.byteLength);
+    const buffer = this.#slabs.buffer(handle);
+    const start = this.#slabs.start(handle);
+    writeU53(buffer, start, position.major);
+    buffer[start + 7] = position.group;
+    buffer[start + 8] = position.group >>> 8;
+    buffer[start + 9] = position.minor;
+    buffer.set(content, start + positionBytes);
+    this.#bytes += content.byteLength;
+    const before = this.#tree.set(key, handle);
+    if (before < 0) {
+      this.#bytes += key.length;
+      return false;
+    }
+    this.#forget(before);
+    return true;
+  }
+
+  #delete(key: string): boolean {
+    const handle = this.#tree.delete(key);
+    if (handle < 0) return false;
+    this.#bytes -= key.length;
+    this.#forget(handle);
+    return true;
+  }
+
+  #forget(handle: number): void {
+    this.#bytes -= this.#slabs.size(handle) - positionBytes;
+    this.#slabs.free(handle);
+  }
+
+  #read(handle: number): Reader {
+    return this.#content.reset(this.#slabs.buffer(handle), this.#slabs.start(handle));
+  }
+
+  #isAt(handle: number, version: Position): boolean {
+    const { major, group, minor } = this.#read(handle).position();
+    return major === version.major && group === version.group && minor === version.minor;
+  }
+
+  #copy(key: string, handle: number, keysOnly: boolean): Stored {
+    const end = this.#slabs.start(handle) + this.#slabs.size(handle);
+    const reader = this.#read(handle);
+    const version = reader.position();
+    const type = readType(reader);
+    return { key, version, type, bytes: keysOnly ? noBytes : reader.bytes(end - reader.at).slice() };
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The messages of some groups in merged order, for as long as somebody listens. The subscription is
+ * the listener's own: it hears everything ordered in those groups and what spans them, passes on what
+ * was sent to them, and lets no more come than the listener takes.
+ */
+import type { Delivery } from "../../core/effects.ts";
+import type { GroupId } from "../../core/ids.ts";
+import { formatPosition, type Position } from "../../core/position.ts";
+import { groupById, groupsReaching } from "../../core/topology.ts";
+import type { Delivered, DeliveryEvent, Version } from "../api.ts";
+import { Reader } from "../bytes.ts";
+import { eachDelivered, headerBytes, multicastService } from "../command.ts";
+import { type Context, parseAfter } from "../context.ts";
+import { Feed } from "../feed.ts";
+import type { Subscription } from "../orderer.ts";
+import { learns, unreachableGroup } from "../replicas.ts";
+import { type Cbor, type Content, Reading } from "../values.ts";
+import { parseMessage } from "./command.ts";
+import { parseGroups } from "./multicast.ts";
+
+export interface DeliveryOptions {
+  readonly after?: Version | "start";
+  readonly signal?: AbortSignal;
+}
+
+export function deliveries(context: Context, names: readonly string[], options: DeliveryOptions | undefined): Feed<DeliveryEvent> {
+  const { orderer } = context;
+  const wanted = parseGroups(context, names).map(({ id }) => id);
+  const heard = [...new Set(wanted.flatMap((id) => groupsReaching(orderer.topology, id)))];
+  for (const id of heard) if (!learns(orderer, id)) throw unreachableGroup(orderer, id);
+  const after = options?.after === undefined ? "now" : options.after === "start" ? null : parseAfter(options.after);
+  return new Listener(context, new Set([...wanted, ...heard]), options?.signal).open(heard, after);
+}
+
+class Listener {
+  readonly #context: Context;
+  /** A message for one of these is the listener's: what it asked for, and the groups that reach all they span. */
+  readonly #addressed: ReadonlySet<GroupId>;
+  readonly #queue: DeliveryEvent[] = [];
+  readonly #reader = new Reader();
+  readonly #feed: Feed<DeliveryEvent>;
+  #subscription: Subscription | null = null;
+  /** Commands asked for before there was a subscription to ask. */
+  #early = 0;
+  #cancelWatch = () => {};
+  #stopped = false;
+
+  constructor(context: Context, addressed: ReadonlySet<GroupId>, signal: AbortSignal | undefined) {
+    this.#context = context;
+    this.#addressed = addressed;
+    this.#feed = new Feed({ take: () => this.#take(), stop: () => this.#stop() }, context.feeds, signal);
+  }
+
+  open(heard: readonly GroupId[], after: Position | null | "now"): Feed<DeliveryEvent> {
+    const { orderer, limits } = this.#context;
+    if (this.#stopped) return this.#feed;
+    const subscription = orderer.subscribe(heard, after, limits.streamCommands, (delivery) => {
+      if (this.#stopped) return;
+      this.#more(this.#pass(delivery));
+      this.#feed.wake();
+    });
+    this.#subscription = subscription;
+    if (this.#early > 0) subscription.more(this.#early);
+    orderer.confirm(subscription, heard, (position) => this.#push({ kind: "caught-up", position: formatPosition(position) }));
+    this.#watch(limits.stalledMs);
+    return this.#feed;
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#cancelWatch();
+    this.#subscription?.close();
+  }
+
+  #more(commands: number): void {
+    if (commands === 0) return;
+    if (this.#subscription === null) this.#early += commands;
+    else this.#subscription.more(commands);
+  }
+
+  #take(): DeliveryEvent | null {
+    const event = this.#queue.shift();
+    if (event === undefined) return null;
+    if (event.kind === "message") this.#more(1);
+    return event;
+  }
+
+  #push(event: DeliveryEvent): void {
+    if (this.#stopped) return;
+    this.#queue.push(event);
+    this.#feed.wake();
+  }
+
+  /** Queues what is the listener's; returns how many commands were not, which must not use up its demand. */
+  #pass(delivery: Delivery): number {
+    let passed = delivery.to - delivery.from;
+    eachDelivered(delivery, this.#context.orderer.topology.order, (position, command) => {
+      if (command.byteLength < headerBytes || command[0] !== multicastService) return;
+      const message = parseMessage(this.#reader.reset(command, headerBytes));
+      if (message === null || !message.groups.some((id) => this.#addressed.has(id))) return;
+      passed--;
+      const groups = message.groups.map((id) => groupById(this.#context.orderer.topology, id).name);
+      const content = { type: message.type, bytes: message.bytes.slice() };
+      this.#queue.push(new Arrived(position, groups, content, this.#context.cbor));
+    });
+    return passed;
+  }
+
+  /** Says which group the merge waits for, once it has for a while and each time that has passed again. */
+  #watch(inMs: number): void {
+    const { orderer, after, limits } = this.#context;
+    if (orderer.blocked === undefined || this.#stopped) return;
+    this.#cancelWatch = after(inMs, () => {
+      const blocked = this.#subscription === null ? null : orderer.blocked!(this.#subscription);
+      if (blocked === null || !this.#feed.hungry) return this.#watch(limits.stalledMs);
+      if (blocked.forMs < limits.stalledMs) return this.#watch(limits.stalledMs - blocked.forMs);
+      this.#push({ kind: "stalled", group: groupById(orderer.topology, blocked.group).name, forMs: Math.round(blocked.forMs) });
+      this.#watch(limits.stalledMs);
+    });
+  }
+}
+
+class Arrived extends Reading implements Delivered {
+  readonly kind = "message";
+  readonly position: string;
+  readonly groups: readonly string[];
+
+  constructor(position: Position, groups: readonly string[], content: Content, cbor: Cbor) {
+    super(content, cbor);
+    this.position = formatPosition(position);
+    this.groups = groups;
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * One group's state on one node: a subscription, and the machines its deliveries drive. The replica
+ * on the node that proposed a command answers it; all others apply in silence.
+ */
+import type { Delivery } from "../core/effects.ts";
+import type { GroupId, Origin } from "../core/ids.ts";
+import { comparePositions, type Position, start } from "../core/position.ts";
+import { Reader } from "./bytes.ts";
+import { eachDelivered, headerBytes, requestOf } from "./command.ts";
+import type { Machine } from "./machine.ts";
+import type { Orderer, Subscription } from "./orderer.ts";
+import type { Requests } from "./requests.ts";
+
+/** What a caller gets: the machine's result and where in the order it came to be. */
+export interface Reply<Result> {
+  readonly position: Position;
+  readonly result: Result;
+}
+
+interface Waiter {
+  readonly position: Position;
+  readonly reached: () => void;
+}
+
+export class Replica {
+  readonly home: GroupId;
+  readonly groups: readonly GroupId[];
+  readonly subscription: Subscription;
+  readonly #orderer: Orderer;
+  readonly #requests: Requests;
+  /** By service number; null where another replica, or nobody, has that service of the group. */
+  readonly #machines: readonly (Machine | null)[];
+  readonly #reader = new Reader();
+  #applied: Position = start;
+  #commands = 0;
+  #waiters: Waiter[] = [];
+
+  constructor(options: {
+    readonly orderer: Orderer;
+    readonly requests: Requests;
+    readonly home: GroupId;
+    readonly groups: readonly GroupId[];
+    readonly machines: readonly (Machine | null)[];
+  }) {
+    this.home = options.home;
+    this.groups = options.groups;
+    this.#orderer = options.orderer;
+    this.#requests = options.requests;
+    this.#machines = options.machines;
+    this.subscription = this.#orderer.subscribe(this.groups, null, Infinity, (delivery) => this.#onDelivery(delivery));
+  }
+
+  /** Of the last command delivered; what the machines hold is the state right behind it. */
+  get applied(): Position {
+    return this.#applied;
+  }
+
+  /** Commands delivered, whosever they were. */
+  get commands(): number {
+    return this.#commands;
+  }
+
+  /** Calls back, perhaps at once, when everything up to `position` has been applied; never if the group stays silent. Returns a cancel. */
+  reach(position: Position, reached: () => void): () => void {
+    if (comparePositions(this.#applied, position) >= 0) {
+      reached();
+      return () => {};
+    }
+    const waiter: Waiter = { position, reached };
+    this.#waiters.push(waiter);
+    return () => this.#waiters = this.#waiters.filter((other) => other !== waiter);
+  }
+
+  #onDelivery(delivery: Delivery): void {
+    eachDelivered(delivery, this.#orderer.topology.order, this.#apply);
+    if (this.#waiters.length > 0) this.#wake();
+  }
+
+  readonly #apply = (position: Position, command: Uint8Array, origin: Origin): void => {
+    this.#applied = position;
+    this.#commands++;
+    const machine = command.byteLength < headerBytes ? null : this.#machines[command[0]!] ?? null;
+    if (machine === null) return;
+    const ours = origin === this.#orderer.origin;
+    const result = machine.apply(position, this.#reader.reset(command, headerBytes), ours);
+    if (ours && result !== null) this.#requests.settle(requestOf(command), { position, result } satisfies Reply<object>, this.home);
+  };
+
+  #wake(): void {
+    const due = this.#waiters.filter(({ position }) => comparePositions(this.#applied, position) >= 0);
+    if (due.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => !due.includes(waiter));
+    for (const { reached } of due) reached();
+  }
+}

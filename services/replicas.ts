@@ -1,0 +1,159 @@
+/**
+ * The replicas of one node: for every group it learns one of the group alone, and where other groups
+ * span it a second one that merges those in and has the group's logs. A slow spanning group can
+ * hold up logs, never the KV store.
+ */
+import { CarillonError } from "../core/errors.ts";
+import type { GroupId } from "../core/ids.ts";
+import { comparePositions, type Position, start } from "../core/position.ts";
+import { groupById, type GroupSpec, groupsReaching, type Topology } from "../core/topology.ts";
+import { Catalog } from "./catalog.ts";
+import { KvMachine } from "./kv/machine.ts";
+import { LogMachine } from "./log/machine.ts";
+import type { Machine } from "./machine.ts";
+import { MulticastMachine } from "./multicast/machine.ts";
+import type { Orderer } from "./orderer.ts";
+import { Replica } from "./replica.ts";
+import type { Requests } from "./requests.ts";
+
+/** What one replica holds; for metrics. */
+export interface ReplicaStats {
+  /** Name of the group whose state this is. */
+  readonly group: string;
+  /** Names of the groups it merges. */
+  readonly merges: readonly string[];
+  /** Of the last command applied. */
+  readonly position: Position;
+  /** Applied since the process started. */
+  readonly commands: number;
+  readonly kv: { readonly entries: number; readonly bytes: number; readonly heldBytes: number } | null;
+  readonly log: { readonly logs: number; readonly records: number; readonly bytes: number; readonly heldBytes: number } | null;
+}
+
+/** A machine and the replica that drives it. */
+export interface Hosted<M> {
+  readonly replica: Replica;
+  readonly machine: M;
+}
+
+export class Replicas {
+  readonly all: Replica[] = [];
+  readonly kvs = new Map<GroupId, Hosted<KvMachine>>();
+  readonly logs = new Map<GroupId, Hosted<LogMachine>>();
+  readonly catalogs = new Map<GroupId, Hosted<Catalog>>();
+  readonly #bases = new Map<GroupId, Replica>();
+  readonly #orderer: Orderer;
+  readonly #requests: Requests;
+  readonly #catalogGroup: GroupSpec | undefined;
+
+  constructor(orderer: Orderer, requests: Requests) {
+    this.#orderer = orderer;
+    this.#requests = requests;
+    this.#catalogGroup = orderer.topology.groups.find(({ spans }) => spans.length === 0);
+    for (const group of orderer.topology.groups) {
+      if (learns(orderer, group.id)) this.#host(group);
+    }
+  }
+
+  /** These throw `unreachable` if this node has no replica of the group; the facts say which nodes have. */
+  kv(group: GroupId): Hosted<KvMachine> {
+    return this.kvs.get(group) ?? this.#missing(group);
+  }
+
+  log(group: GroupId): Hosted<LogMachine> {
+    return this.logs.get(group) ?? this.#missing(group);
+  }
+
+  catalog(): Hosted<Catalog> {
+    const group = this.#catalogGroup;
+    if (group === undefined) throw new CarillonError("config", "Cannot use logs: every group of the topology spans others");
+    return this.catalogs.get(group.id) ?? this.#missing(group.id);
+  }
+
+  base(group: GroupId): Replica {
+    return this.#bases.get(group) ?? this.#missing(group);
+  }
+
+  /** The furthest any of them is. */
+  position(): Position {
+    let furthest = start;
+    for (const { applied } of this.all) if (comparePositions(applied, furthest) > 0) furthest = applied;
+    return furthest;
+  }
+
+  digest(): Record<string, string> {
+    const digests: Record<string, string> = {};
+    const add = (service: string, hosts: ReadonlyMap<GroupId, Hosted<Machine>>) => {
+      for (const [group, { machine }] of hosts) digests[`${groupById(this.#orderer.topology, group).name}/${service}`] = machine.digest();
+    };
+    add("kv", this.kvs);
+    add("log", this.logs);
+    add("catalog", this.catalogs);
+    return digests;
+  }
+
+  stats(): ReplicaStats[] {
+    const name = (id: GroupId) => groupById(this.#orderer.topology, id).name;
+    return this.all.map((replica) => ({
+      group: name(replica.home),
+      merges: replica.groups.map(name),
+      position: replica.applied,
+      commands: replica.commands,
+      kv: [...this.kvs.values()].find((hosted) => hosted.replica === replica)?.machine.stats() ?? null,
+      log: [...this.logs.values()].find((hosted) => hosted.replica === replica)?.machine.stats() ?? null,
+    }));
+  }
+
+  close(): void {
+    for (const replica of this.all) replica.subscription.close();
+  }
+
+  #host(group: GroupSpec): void {
+    const { topology } = this.#orderer;
+    const reaching = groupsReaching(topology, group.id);
+    const kv = group.keys.length > 0 ? new KvMachine() : null;
+    const log = group.spans.length === 0 && reaching.every((id) => learns(this.#orderer, id)) ? new LogMachine(group.id) : null;
+    const catalog = group === this.#catalogGroup ? new Catalog() : null;
+    const apart = reaching.length > 1;
+
+    // In the order of the service numbers.
+    const replica = this.#start(group.id, [group.id], [kv, apart ? null : log, new MulticastMachine(), catalog]);
+    this.#bases.set(group.id, replica);
+    if (kv !== null) this.kvs.set(group.id, { replica, machine: kv });
+    if (catalog !== null) this.catalogs.set(group.id, { replica, machine: catalog });
+    if (log !== null) {
+      this.logs.set(group.id, { replica: apart ? this.#start(group.id, reaching, [null, log, null, null]) : replica, machine: log });
+    }
+  }
+
+  #start(home: GroupId, groups: readonly GroupId[], machines: readonly (Machine | null)[]): Replica {
+    const replica = new Replica({ orderer: this.#orderer, requests: this.#requests, home, groups, machines });
+    this.all.push(replica);
+    return replica;
+  }
+
+  #missing(group: GroupId): never {
+    throw unreachableGroup(this.#orderer, group);
+  }
+}
+
+export function learns(orderer: Orderer, group: GroupId): boolean {
+  return groupById(orderer.topology, group).learners.includes(orderer.self);
+}
+
+export function unreachableGroup(orderer: Orderer, id: GroupId): CarillonError {
+  const { topology, self } = orderer;
+  const group = groupById(topology, id);
+  const learners = group.learners.filter((node) => groupsReaching(topology, id).every((other) => isLearner(topology, other, node)));
+  return new CarillonError("unreachable", `Cannot serve group "${group.name}" here: this node has no replica of it`, {
+    facts: { group: group.name, node: nodeName(topology, self), nodes: learners.map((node) => nodeName(topology, node)) },
+  });
+}
+
+function isLearner(topology: Topology, group: GroupId, node: number): boolean {
+  return groupById(topology, group).learners.includes(node);
+}
+
+function nodeName(topology: Topology, id: number): string {
+  return topology.nodes.find((node) => node.id === id)?.name ?? String(id);
+}
