@@ -57,6 +57,8 @@ export interface OutgoingStream {
 }
 
 export interface OutgoingStreamEvents {
+  /** The peer's answer has come, whatever it says; `onOpen` or `onClose` follows. */
+  onAnswer?(status: number, header: (name: string) => string | null): void;
   /** The peer answered 200 and the stream is open. */
   onOpen(): void;
   onDrain(): void;

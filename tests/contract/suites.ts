@@ -1,8 +1,12 @@
 /** The suites every runtime has to pass, in the order they run. One line each. */
 import type { Runtime } from "../../edge/runtime.ts";
+import { clock } from "./clock.ts";
 import { core } from "./core.ts";
+import { disk } from "./disk.ts";
+import { http } from "./http.ts";
+import { streams } from "./streams.ts";
 
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams];

@@ -1,0 +1,50 @@
+/** Deno: its own server and client for HTTP; its node:http2 ends the process when a peer says goodbye at the wrong moment. */
+import { getRandomValues } from "node:crypto";
+import { crc32 } from "node:zlib";
+import type { Fetch, HttpServer, Runtime } from "../runtime.ts";
+import { newClock } from "./clock.ts";
+import { openDisk } from "./disk.ts";
+import { openFetchStream } from "./fetch_stream.ts";
+import { hmacSha256, sameBytes } from "./hmac.ts";
+
+function serveHttp(address: { readonly host: string; readonly port: number }, fetch: Fetch): Promise<HttpServer> {
+  return new Promise((resolve) => {
+    const stop = new AbortController();
+    const server = Deno.serve({
+      hostname: address.host,
+      port: address.port,
+      signal: stop.signal,
+      onListen: () => {},
+      onError: () => new Response("Cannot answer: internal error\n", { status: 500 }),
+    }, fetch);
+    const close = async (): Promise<void> => {
+      stop.abort();
+      await server.finished;
+    };
+    resolve({ host: address.host, port: server.addr.port, close });
+  });
+}
+
+export const runtime: Runtime = {
+  name: "deno",
+  version: Deno.version.deno,
+  clock: newClock(),
+  openDisk,
+  serveHttp,
+  openStream(url, headers, events) {
+    // A client of its own is a connection of its own: a link that is stuck then holds up nobody else's.
+    const client = Deno.createHttpClient({ http1: false, http2: true, poolMaxIdlePerHost: 0 });
+    return openFetchStream(url, headers, {
+      onOpen: () => events.onOpen(),
+      onDrain: () => events.onDrain(),
+      onClose(reason: string): void {
+        client.close();
+        events.onClose(reason);
+      },
+    }, { client });
+  },
+  entropy: () => getRandomValues(new Uint32Array(1))[0]!,
+  crc32: (bytes, seed) => crc32(bytes, seed),
+  hmacSha256,
+  sameBytes,
+};

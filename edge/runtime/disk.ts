@@ -1,0 +1,119 @@
+/**
+ * Files of one directory. Writes and syncs run in the runtime's thread pool, so that the event loop
+ * keeps turning while a disk takes its time.
+ */
+import { close, fdatasync, open as openFile, read as readFile, write as writeFile } from "node:fs";
+import { mkdir, open as openHandle, readdir, rename, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { platform } from "node:process";
+import type { Disk, DiskFile } from "../runtime.ts";
+import { lockDirectory } from "./lock.ts";
+
+type Done = (error: Error | null) => void;
+
+/** One step of a preallocation: small enough not to hold up somebody else's sync for long. */
+const stepBytes = 1 << 20;
+
+/** Creates the directory if it is not there. */
+export async function openDisk(directory: string): Promise<Disk> {
+  const root = resolve(directory);
+  await mkdir(root, { recursive: true });
+  const path = (file: string): string => {
+    if (!/^[\w.-]+$/.test(file)) throw new RangeError(`Cannot use ${JSON.stringify(file)} as a file name: it is not plain`);
+    return join(root, file);
+  };
+  return {
+    root,
+    list: () => readdir(root),
+    async read(file: string, offset: number, length: number): Promise<Uint8Array> {
+      const opened = await open(path(file));
+      try {
+        return await opened.read(offset, length);
+      } finally {
+        await opened.close();
+      }
+    },
+    size: async (file: string) => (await stat(path(file))).size,
+    async preallocate(file: string, bytes: number): Promise<void> {
+      const handle = await openHandle(path(file), "w");
+      try {
+        const zeros = new Uint8Array(Math.min(bytes, stepBytes));
+        for (let at = 0; at < bytes; at += zeros.byteLength) {
+          const step = zeros.subarray(0, Math.min(zeros.byteLength, bytes - at));
+          const { bytesWritten } = await handle.write(step, 0, step.byteLength, at);
+          if (bytesWritten !== step.byteLength) throw new Error(`Cannot write to "${file}": the disk took ${bytesWritten} bytes`);
+          await handle.datasync();
+        }
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await syncDirectory(root);
+    },
+    open: (file: string) => open(path(file)),
+    async replace(file: string, bytes: Uint8Array): Promise<void> {
+      const temporary = path(`${file}.tmp`);
+      const handle = await openHandle(temporary, "w");
+      try {
+        await handle.writeFile(bytes);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, path(file));
+      await syncDirectory(root);
+    },
+    async remove(file: string): Promise<void> {
+      await rm(path(file));
+      await syncDirectory(root);
+    },
+    lock: () => lockDirectory(root),
+  };
+}
+
+/** Names are durable only when their directory is. Windows has no such thing and refuses. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (platform === "win32") return;
+  const handle = await openHandle(directory, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function open(path: string): Promise<DiskFile> {
+  return new Promise((resolve, reject) =>
+    openFile(path, "r+", (error, descriptor) => error ? reject(error) : resolve(newFile(descriptor, path)))
+  );
+}
+
+function newFile(descriptor: number, path: string): DiskFile {
+  const write = (bytes: Uint8Array, from: number, offset: number, done: Done): void => {
+    const length = bytes.byteLength - from;
+    writeFile(descriptor, bytes, from, length, offset + from, (error, written) => {
+      if (error) return done(error);
+      if (written >= length) return done(null);
+      // A disk that is nearly full takes a part first and says why with the next.
+      if (written === 0) return done(new Error(`Cannot write to "${path}": the disk took 0 of ${length} bytes`));
+      write(bytes, from + written, offset, done);
+    });
+  };
+  const read = (into: Uint8Array, filled: number, offset: number, done: (error: Error | null, filled: number) => void): void => {
+    readFile(descriptor, into, filled, into.byteLength - filled, offset + filled, (error, count) => {
+      if (error) return done(error, filled);
+      if (count === 0 || filled + count === into.byteLength) return done(null, filled + count);
+      read(into, filled + count, offset, done);
+    });
+  };
+  return {
+    write: (offset, bytes, done) => write(bytes, 0, offset, done),
+    sync: (done) => fdatasync(descriptor, (error) => done(error ?? null)),
+    read: (offset, length) =>
+      new Promise((resolve, reject) => {
+        const into = new Uint8Array(length);
+        read(into, 0, offset, (error, filled) => error ? reject(error) : resolve(into.subarray(0, filled)));
+      }),
+    close: () => new Promise((resolve, reject) => close(descriptor, (error) => error ? reject(error) : resolve())),
+  };
+}

@@ -1,0 +1,23 @@
+/** The machine through node: builtins only: complete, and what the other two start from. */
+import { getRandomValues } from "node:crypto";
+import { versions } from "node:process";
+import { crc32 } from "node:zlib";
+import type { Runtime } from "../runtime.ts";
+import { newClock } from "./clock.ts";
+import { openDisk } from "./disk.ts";
+import { hmacSha256, sameBytes } from "./hmac.ts";
+import { openStream } from "./http2_stream.ts";
+import { serveHttp } from "./serve_node.ts";
+
+export const runtime: Runtime = {
+  name: "node",
+  version: versions.node,
+  clock: newClock(),
+  openDisk,
+  serveHttp,
+  openStream,
+  entropy: () => getRandomValues(new Uint32Array(1))[0]!,
+  crc32: (bytes, seed) => crc32(bytes, seed),
+  hmacSha256,
+  sameBytes,
+};

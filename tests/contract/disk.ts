@@ -1,0 +1,95 @@
+/** What every disk of `edge/runtime` promises. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Disk, DiskFile, Runtime } from "../../edge/runtime.ts";
+import { equal, ok, rejects, test } from "./check.ts";
+
+export function disk(runtime: Runtime): void {
+  const inFreshDirectory = (body: (make: () => Promise<Disk>) => Promise<void>) => async (): Promise<void> => {
+    const directory = await mkdtemp(join(tmpdir(), "carillon-disk-"));
+    try {
+      // The disk makes its directory itself.
+      await body(() => runtime.openDisk(join(directory, "deep", "data")));
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  };
+  test("disk: what is written is where it was put, and nothing beside it", inFreshDirectory(reads));
+  test("disk: replace and remove leave nothing behind", inFreshDirectory(replaces));
+  test("disk: what cannot be done is an error, not a silence", inFreshDirectory(refuses));
+  test("disk: a directory has one holder", inFreshDirectory(locks));
+}
+
+const write = (file: DiskFile, offset: number, bytes: Uint8Array): Promise<void> =>
+  new Promise((resolve, reject) => file.write(offset, bytes, (error) => error ? reject(error) : resolve()));
+
+const sync = (file: DiskFile): Promise<void> => new Promise((resolve, reject) => file.sync((error) => error ? reject(error) : resolve()));
+
+const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
+
+async function reads(make: () => Promise<Disk>): Promise<void> {
+  const disk = await make();
+  equal(await disk.list(), [], "names in a new directory");
+  await disk.preallocate("segment", 3_000_001);
+  equal(await disk.size("segment"), 3_000_001);
+  equal(await disk.read("segment", 0, 3_000_001), new Uint8Array(3_000_001), "what preallocation wrote");
+
+  const file = await disk.open("segment");
+  const order: string[] = [];
+  await new Promise<void>((resolve, reject) => {
+    file.write(4_096, filled(70_000, 7), (error) => {
+      order.push("done");
+      error ? reject(error) : resolve();
+    });
+    order.push("called");
+  });
+  equal(order, ["called", "done"]);
+  await sync(file);
+  const around = await file.read(4_095, 70_002);
+  equal([around[0], around[70_001]], [0, 0], "bytes beside the write");
+  equal(around.subarray(1, 70_001), filled(70_000, 7));
+  equal((await file.read(3_000_000, 100)).byteLength, 1, "length of a read past the end");
+  equal((await file.read(9_000_000, 100)).byteLength, 0, "length of a read beyond the end");
+  await write(file, 2_999_990, filled(5, 9));
+  equal(await disk.size("segment"), 3_000_001);
+
+  await Promise.all([0, 1, 2, 3].map((i) => write(file, i * 100_000, filled(100_000, i))));
+  for (const i of [0, 1, 2, 3]) equal(await file.read(i * 100_000, 100_000), filled(100_000, i), "one of four writes side by side");
+  await file.close();
+}
+
+async function replaces(make: () => Promise<Disk>): Promise<void> {
+  const disk = await make();
+  const utf8 = new TextEncoder();
+  await disk.replace("note", utf8.encode("the first, which is longer"));
+  await disk.replace("note", utf8.encode("the second"));
+  equal(await disk.read("note", 0, 100), utf8.encode("the second"));
+  equal(await disk.list(), ["note"]);
+  await disk.remove("note");
+  equal(await disk.list(), []);
+}
+
+async function refuses(make: () => Promise<Disk>): Promise<void> {
+  const disk = await make();
+  await disk.preallocate("segment", 4_096);
+  const file = await disk.open("segment");
+  await file.close();
+  await rejects(() => write(file, 0, filled(10, 1)));
+  await rejects(() => sync(file));
+  await rejects(() => disk.open("missing"));
+  await rejects(() => disk.size("missing"));
+  await rejects(() => disk.remove("missing"));
+  for (const name of ["../escape", "a/b", "", "."]) await rejects(async () => await disk.read(name, 0, 1));
+}
+
+async function locks(make: () => Promise<Disk>): Promise<void> {
+  const disk = await make();
+  const release = await disk.lock();
+  const refused = await rejects(async () => (await make()).lock(), "config");
+  equal(refused.message, `Cannot use "${disk.root}": another process is using it`);
+  await release();
+  const again = await (await make()).lock();
+  await again();
+  ok(!(await disk.list()).includes("lock"), "the lock leaves no file");
+}
