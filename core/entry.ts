@@ -53,10 +53,13 @@ export function packCommands(payloads: readonly Uint8Array[]): Uint8Array {
   let size = 0;
   for (const payload of payloads) size += 4 + payload.byteLength;
   const bytes = new Uint8Array(size);
-  const view = new DataView(bytes.buffer);
   let at = 0;
   for (const payload of payloads) {
-    view.setUint32(at, payload.byteLength, true);
+    const length = payload.byteLength;
+    bytes[at] = length;
+    bytes[at + 1] = length >>> 8;
+    bytes[at + 2] = length >>> 16;
+    bytes[at + 3] = length >>> 24;
     bytes.set(payload, at + 4);
     at += 4 + payload.byteLength;
   }

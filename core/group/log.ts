@@ -120,9 +120,9 @@ export class Log {
     if (upTo > this.decided) this.decided = upTo;
   }
 
-  /** Lets go of the oldest entries, none above `keepAbove`, until the rest fits. */
+  /** Lets go of the oldest entries, none above `keepAbove`, until the rest fits; a quarter at a time, as it moves the rest. */
   evict(keepAbove: Instance, bytesMax: number): void {
-    if (this.#bytes <= bytesMax) return;
+    if (this.#bytes <= bytesMax * 1.25) return;
     let count = 0;
     while (this.#bytes > bytesMax && this.#first + count <= keepAbove && count < this.#entries.length) {
       const entry = this.#entries[count++]!;
