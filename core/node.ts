@@ -47,6 +47,8 @@ export class CoreNode {
   readonly #durable: boolean;
   #started = false;
   #restoredCeiling: Stamp = 0;
+  /** When a timer of a group or a read is due; a busy node gets there without a wake. */
+  #timersAt: Millis = -Infinity;
   /** The ceiling on its way to the disk. */
   #ceiling: { readonly lsn: Lsn; readonly stamp: Stamp } | null = null;
 
@@ -121,15 +123,18 @@ export class CoreNode {
         return this.#groups.get(input.group)?.election.handOver(input.to);
       case "unreachable":
         this.#context.peers.unreachable(input.node);
-        return this.#wake();
+        this.#timersAt = -Infinity;
+        return;
       case "wake":
-        return this.#wake();
+        // Whatever is due is done with the drain.
+        return;
       default:
         unreachable(input);
     }
   }
 
   drain(): Effects {
+    if (this.#context.now >= this.#timersAt) this.#wake();
     this.#raiseCeiling();
     for (const group of this.#groups.values()) group.flush();
     this.#confirmations.flush();
@@ -161,7 +166,6 @@ export class CoreNode {
       group.restored();
       group.election.leaderlessSince = now;
     }
-    this.#wake();
   }
 
   #receive(from: NodeId, message: Message): void {
@@ -232,8 +236,9 @@ export class CoreNode {
   }
 
   #wakeAt(): Millis {
-    let at = Math.min(this.#heartbeats.wakeAt, this.#confirmations.wakeAt);
+    let at = this.#confirmations.wakeAt;
     for (const group of this.#groups.values()) at = Math.min(at, group.wakeAt());
-    return at;
+    this.#timersAt = at;
+    return Math.min(at, this.#heartbeats.wakeAt);
   }
 }

@@ -36,13 +36,15 @@ export class Election {
   #standAt: Millis = Infinity;
   #candidacy: Candidacy | null = null;
   #preferredLevelSince: Millis = Infinity;
+  /** A coordinator looks after its quorum then. */
+  #watchAt: Millis = 0;
 
   constructor(group: Group) {
     this.#group = group;
   }
 
   get wakeAt(): Millis {
-    if (this.#group.coordinator.ballot !== 0) return this.#group.context.now + this.#group.context.limits.heartbeatIdleMs;
+    if (this.#group.coordinator.ballot !== 0) return this.#watchAt;
     if (!this.#group.isAcceptor || !this.#group.voting) return this.leader === 0 ? Infinity : this.#leaseEnd();
     if (this.#candidacy) return this.#candidacy.deadline;
     if (this.leader !== 0) return this.#leaseEnd();
@@ -263,6 +265,7 @@ export class Election {
     this.leaderBallot = won;
     this.#heardAt = context.now;
     this.#preferredLevelSince = Infinity;
+    this.#watchAt = context.now + context.limits.heartbeatIdleMs;
     coordinator.lead(won, base, start);
     this.#group.proposer.coordinatorChanged();
     context.activeUntil = context.now + context.limits.activeMs;
@@ -278,6 +281,8 @@ export class Election {
   #watchQuorum(): void {
     const { context, spec, coordinator } = this.#group;
     const { now } = context;
+    if (now < this.#watchAt) return;
+    this.#watchAt = now + context.limits.heartbeatIdleMs;
     this.#heardAt = now;
     const heard = this.#others().map((node) => Math.max(coordinator.ledAt, context.peers.heardUsAt(node)));
     if (now - reachedByQuorum([now, ...heard], spec.q2, -Infinity) > this.#leaseMs() && !context.without.has("step-down")) {
