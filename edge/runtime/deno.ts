@@ -35,6 +35,7 @@ export const runtime: Runtime = {
     // A client of its own is a connection of its own: a link that is stuck then holds up nobody else's.
     const client = Deno.createHttpClient({ http1: false, http2: true, poolMaxIdlePerHost: 0 });
     return openFetchStream(url, headers, {
+      onAnswer: (status, header) => events.onAnswer?.(status, header),
       onOpen: () => events.onOpen(),
       onDrain: () => events.onDrain(),
       onClose(reason: string): void {
