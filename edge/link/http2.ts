@@ -1,0 +1,169 @@
+/**
+ * Links over HTTP/2: towards each peer one long POST per lane, whose body is frames; from each peer the
+ * same. Every stream has a connection of its own, so that nothing waits for another lane's payload.
+ */
+import { assert } from "../../core/assert.ts";
+import type { Envelope } from "../../core/effects.ts";
+import { CarillonError } from "../../core/errors.ts";
+import type { Millis, NodeId } from "../../core/ids.ts";
+import type { Topology } from "../../core/topology.ts";
+import { decodeMessage } from "../codec/message.ts";
+import type { HttpServer, Runtime } from "../runtime.ts";
+import { frameBytesMax, FrameWriter } from "./frames.ts";
+import type { Dial } from "./lane.ts";
+import { type Lane, laneOf, type Link, type LinkEvents, type PeerStats } from "./link.ts";
+import { Peer } from "./peer.ts";
+import { type Claim, Secret } from "./proof.ts";
+import { headerNames, LinkServer, streamPath } from "./server.ts";
+
+const checkMs = 1_000;
+/** Sentences remembered so as not to repeat them; strangers must not make it a burden. */
+const noticesMax = 64;
+
+export interface Http2LinkOptions {
+  readonly runtime: Runtime;
+  readonly self: NodeId;
+  readonly topology: Topology;
+  /** Shared by the nodes of the cluster and nobody else; at least 16 characters. */
+  readonly secret: string;
+  /** Port 0 picks one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Simulated one-way distance to a peer, milliseconds; default none. */
+  readonly delayMs?: (peer: NodeId) => Millis;
+}
+
+/** Listens; peers are added with `open`. Throws CarillonError `config` for a secret that is too short, and what binding throws. */
+export async function openHttp2Link(options: Http2LinkOptions, events: LinkEvents): Promise<Link> {
+  if (options.secret.length < secretLengthMin) {
+    throw new CarillonError("config", `Cannot link nodes: the cluster secret must have at least ${secretLengthMin} characters`);
+  }
+  const link = new Http2Link(options, events);
+  await link.listen();
+  return link;
+}
+
+export const secretLengthMin = 16;
+
+class Http2Link implements Link {
+  readonly #options: Http2LinkOptions;
+  readonly #events: LinkEvents;
+  readonly #secret: Secret;
+  readonly #server: LinkServer;
+  readonly #frames = new FrameWriter();
+  readonly #peers = new Map<NodeId, Peer>();
+  readonly #noticed = new Set<string>();
+  #http: HttpServer | null = null;
+  #closed = false;
+  #cancelCheck: () => void = () => {};
+
+  constructor(options: Http2LinkOptions, events: LinkEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#secret = new Secret(options.runtime, options.secret);
+    this.#server = new LinkServer(options, {
+      onOpen: (from) => {
+        this.#noticed.clear();
+        this.#peers.get(from)?.hurry();
+      },
+      onFrame: (from, frame) => this.#receive(from, frame),
+      onNotice: (sentence) => this.#notice(sentence),
+    });
+  }
+
+  get address(): string {
+    assert(this.#http !== null, "Cannot tell the link's address: it does not listen yet");
+    const { host, port } = this.#http;
+    return host.includes(":") && !host.startsWith("[") ? `[${host}]:${port}` : `${host}:${port}`;
+  }
+
+  async listen(): Promise<void> {
+    this.#http = await this.#options.runtime.serveHttp(this.#options.listen, this.#server.fetch);
+    this.#checkLater();
+  }
+
+  open(peer: NodeId, address: string): void {
+    assert(peer !== this.#options.self, `Cannot link node ${peer} to itself`);
+    const existing = this.#peers.get(peer);
+    if (this.#closed || existing?.address === address) return;
+    existing?.close();
+    const opened = new Peer(this.#options.runtime, {
+      peer,
+      address,
+      delayMs: this.#options.delayMs?.(peer) ?? 0,
+      dial: (lane) => this.#dial(peer, address, lane),
+      onUnreachable: () => this.#later(() => this.#events.onUnreachable(peer)),
+      onNotice: (sentence) => this.#later(() => this.#events.onNotice(sentence)),
+    });
+    this.#peers.set(peer, opened);
+  }
+
+  send({ to, message }: Envelope): void {
+    const frame = this.#frames.write(message);
+    const lane = laneOf(message);
+    for (const receiver of to) {
+      const peer = this.#peers.get(receiver);
+      if (frame.byteLength <= frameBytesMax) peer?.send(lane, frame);
+      else peer?.drop();
+    }
+    if (frame.byteLength > frameBytesMax) {
+      this.#notice(`Cannot send a ${message.kind} of ${frame.byteLength} bytes: frames have at most ${frameBytesMax}`);
+    }
+  }
+
+  stats(): readonly PeerStats[] {
+    return [...this.#peers.values()].map((peer) => peer.stats());
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelCheck();
+    for (const peer of this.#peers.values()) peer.close();
+    this.#server.close();
+    await this.#http?.close();
+  }
+
+  #receive(from: NodeId, frame: Uint8Array): void {
+    if (this.#closed) return;
+    const message = decodeMessage(frame, false);
+    this.#peers.get(from)?.received(frame.byteLength);
+    this.#events.onMessage(from, message);
+  }
+
+  #dial(peer: NodeId, address: string, lane: Lane): Dial {
+    const { self, topology } = this.#options;
+    const claim: Claim = { cluster: topology.cluster, from: self, to: peer, lane };
+    const said = {
+      [headerNames.cluster]: claim.cluster,
+      [headerNames.from]: String(claim.from),
+      [headerNames.to]: String(claim.to),
+      [headerNames.lane]: String(claim.lane),
+      "content-type": "application/octet-stream",
+    };
+    return {
+      url: `http://${address}${streamPath}`,
+      headers: (nonce) =>
+        nonce === null ? said : { ...said, [headerNames.nonce]: nonce, [headerNames.proof]: this.#secret.proof(claim, nonce) },
+      nonceHeader: headerNames.nonce,
+    };
+  }
+
+  #checkLater(): void {
+    const { clock } = this.#options.runtime;
+    this.#cancelCheck = clock.wakeAt(clock.now().mono + checkMs, () => {
+      for (const peer of this.#peers.values()) peer.check();
+      this.#checkLater();
+    });
+  }
+
+  #notice(sentence: string): void {
+    if (this.#noticed.has(sentence) || this.#noticed.size >= noticesMax) return;
+    this.#noticed.add(sentence);
+    this.#later(() => this.#events.onNotice(sentence));
+  }
+
+  #later(call: () => void): void {
+    this.#options.runtime.clock.soon(() => {
+      if (!this.#closed) call();
+    });
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * What a host sees of the network between nodes: messages out to peers, messages in from peers, either
+ * of which may be lost. The driver behind it today is HTTP/2 (`http2.ts`); a UDP one fits the same place.
+ */
+import type { Envelope } from "../../core/effects.ts";
+import type { Millis, NodeId } from "../../core/ids.ts";
+import type { Message } from "../../core/message.ts";
+
+export interface Link {
+  /** Where peers reach this node: `host:port` as bound. */
+  readonly address: string;
+  /** Keeps connecting to `peer` at `address` (`host:port`) until the link is closed. Calling again with another address moves it. */
+  open(peer: NodeId, address: string): void;
+  /**
+   * Encodes once for all receivers. Messages of one turn of the event loop to one peer leave together. Never fails: what does
+   * not fit or has no way is dropped and counted, and the protocol sends again.
+   */
+  send(envelope: Envelope): void;
+  stats(): readonly PeerStats[];
+  /** Stops listening and ends all connections; nothing is called back afterwards. */
+  close(): Promise<void>;
+}
+
+/** Called from the event loop, never inside `open`, `send` or `close`. */
+export interface LinkEvents {
+  /** The message is the receiver's to keep. */
+  onMessage(from: NodeId, message: Message): void;
+  /** The connection to a peer broke, or it never answers. A hint. */
+  onUnreachable(peer: NodeId): void;
+  /** Something an operator should read; the same sentence is not repeated while nothing changes. */
+  onNotice(sentence: string): void;
+}
+
+export interface PeerStats {
+  readonly peer: NodeId;
+  /** Measured by the driver; null where only heartbeats know (HTTP/2). */
+  readonly rttMs: number | null;
+  /** Messages handed to the transport, and received. */
+  readonly sent: number;
+  readonly received: number;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Messages not sent: no connection, or the queue was full. */
+  readonly dropped: number;
+  /** Times a connection was lost after it had been open. */
+  readonly reconnects: number;
+  readonly queuedBytes: number;
+  /** Monotonic; null while the control lane is not open. */
+  readonly connectedSince: Millis | null;
+}
+
+/** One ordered stream to a peer: 0 for control, 2g for the order of group g, 2g + 1 for its catch-up. */
+export type Lane = number;
+
+export const controlLane: Lane = 0;
+
+/** Small and urgent messages must not stand behind payloads, nor the payloads of one group behind another's. */
+export function laneOf(message: Message): Lane {
+  switch (message.kind) {
+    case "propose":
+    case "accept":
+      return message.group * 2;
+    case "entries":
+      return message.group * 2 + 1;
+    default:
+      return controlLane;
+  }
+}
