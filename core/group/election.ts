@@ -8,6 +8,18 @@ import type { Beat, Entries, Prepare, Promise1 } from "../message.ts";
 import { reachedByQuorum } from "../quorum.ts";
 import type { Group } from "./group.ts";
 
+/** Where a candidate takes a log from: up to `last`, and only the decided part if it says so. */
+interface Source {
+  readonly node: NodeId;
+  readonly logBallot: Ballot;
+  readonly last: Instance;
+  readonly decided: boolean;
+  /** It agrees with ours at the end of the decided prefix. */
+  readonly agrees: boolean;
+  /** Undecided entries that came so far, by instance, without a gap. */
+  readonly fetched: Map<Instance, Entry>;
+}
+
 interface Candidacy {
   readonly ballot: Ballot;
   readonly trial: boolean;
@@ -16,8 +28,8 @@ interface Candidacy {
   readonly lsn: Lsn;
   readonly deadline: Millis;
   readonly grants: Map<NodeId, Promise1>;
-  /** The chosen log and what was fetched of it above our decided prefix; null while promises are gathered. */
-  source: { readonly node: NodeId; readonly logBallot: Ballot; readonly last: Instance; readonly fetched: Map<Instance, Entry> } | null;
+  /** null while promises are gathered. */
+  source: Source | null;
 }
 
 /** A preferred acceptor that is back and level gets its place back after so long. */
@@ -192,31 +204,38 @@ export class Election {
     if (context.without.has("vote-after-persist")) this.#grantOwn();
   }
 
-  /** R2: the log of the greatest (ballot, length), whole. */
+  /**
+   * R2: everything known decided to any of the quorum, then the log of the greatest (ballot, length),
+   * whole. A log that differs at the end of the decided prefix is older than what decided it.
+   */
   #select(): void {
     const { context, log } = this.#group;
     const candidacy = this.#candidacy!;
+    for (const [node, { decided, logBallot }] of candidacy.grants) {
+      if (decided > log.decided) return this.#fetch({ node, logBallot, last: decided, decided: true, agrees: true, fetched: new Map() });
+    }
     const longest = context.without.has("whole-log");
     let best: NodeId = context.self;
     let bestBallot = log.ballot;
     let bestLast = log.last;
     for (const [node, { logBallot, last }] of candidacy.grants) {
       const better = longest ? last > bestLast : logBallot > bestBallot || (logBallot === bestBallot && last > bestLast);
-      if (node === context.self || !better) continue;
+      if (node === context.self || logBallot === 0 || !better) continue;
       best = node;
       bestBallot = logBallot;
       bestLast = last;
     }
     if (best === context.self) return this.#win(log.suffix.filter((entry) => entry.instance > log.decided));
-    candidacy.source = { node: best, logBallot: bestBallot, last: bestLast, fetched: new Map() };
-    this.#fetch();
+    if (bestLast <= log.decided) return this.#win([]);
+    this.#fetch({ node: best, logBallot: bestBallot, last: bestLast, decided: false, agrees: log.decided === 0, fetched: new Map() });
   }
 
-  #fetch(): void {
+  #fetch(source: Source): void {
     const { context, log, id } = this.#group;
-    const { node, fetched } = this.#candidacy!.source!;
-    const from = log.decided + fetched.size + 1;
-    context.out.send([node], { kind: "fetch", group: id, from, bytesMax: context.limits.fetchBytes });
+    this.#candidacy!.source = source;
+    // First with the last decided entry, to see whether the two logs agree there.
+    const from = source.agrees ? log.decided + source.fetched.size + 1 : log.decided;
+    context.out.send([source.node], { kind: "fetch", group: id, from, bytesMax: context.limits.fetchBytes });
   }
 
   /** Part of the chosen log, perhaps; its decided part has been learned already. */
@@ -225,19 +244,24 @@ export class Election {
     const source = this.#candidacy?.source;
     if (!source || source.node !== from) return;
     if (message.ballot !== source.logBallot || acceptor.promised !== this.#candidacy!.ballot) return this.#retire();
-    for (const entry of message.entries) if (entry.instance <= source.last) source.fetched.set(entry.instance, entry);
+    if (source.decided) return log.decided >= source.last ? this.#select() : this.#fetch(source);
+    let { agrees } = source;
+    for (const entry of message.entries) {
+      if (!agrees && entry.instance === log.decided) {
+        if (entry.ballot !== log.ballotAt(entry.instance)) return this.#win([]);
+        agrees = true;
+      }
+      if (entry.instance > log.decided && entry.instance <= source.last) source.fetched.set(entry.instance, entry);
+    }
     for (const instance of source.fetched.keys()) if (instance <= log.decided) source.fetched.delete(instance);
     const entries: Entry[] = [];
     for (let instance = log.decided + 1; instance <= source.last; instance++) {
       const entry = source.fetched.get(instance);
-      if (!entry) {
-        source.fetched.clear();
-        for (const known of entries) source.fetched.set(known.instance, known);
-        return this.#fetch();
-      }
+      if (!entry) return this.#fetch({ ...source, agrees, fetched: new Map(entries.map((known) => [known.instance, known])) });
       entries.push(entry);
     }
-    this.#win(entries);
+    if (agrees) this.#win(entries);
+    else this.#retire();
   }
 
   /** Its own acceptor installs the new ballot: the decided prefix, the chosen suffix, and the start that fences it. */

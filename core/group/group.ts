@@ -5,7 +5,7 @@ import type { JournalRecord } from "../effects.ts";
 import { type Ballot, type GroupId, type Instance, type Lsn, type Millis, type NodeId, originNode } from "../ids.ts";
 import { Frontier } from "../merge/frontier.ts";
 import type { Beat, Message } from "../message.ts";
-import type { Position } from "../position.ts";
+import { type Position, slotPosition, start } from "../position.ts";
 import type { GroupSpec } from "../topology.ts";
 import type { GroupView } from "../view.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -149,13 +149,15 @@ export class Group {
     if (this.#witnesses.size < this.spec.acceptors.length - 1) return;
     let best: Beat = beat;
     let promised: Ballot = 0;
+    let decided: Instance = 0;
     for (const witness of this.#witnesses.values()) {
       promised = Math.max(promised, witness.promised);
+      decided = Math.max(decided, witness.decided);
       if (witness.logBallot > best.logBallot || (witness.logBallot === best.logBallot && witness.last > best.last)) best = witness;
     }
     const level = this.log.ballot > best.logBallot || (this.log.ballot === best.logBallot && this.log.last >= best.last) ||
       this.log.decided >= best.last;
-    if (!level) return;
+    if (!level || this.log.decided < decided) return;
     this.acceptor.raise(promised);
     this.voting = true;
   }
@@ -279,6 +281,7 @@ export class Group {
 
   view(): GroupView {
     const { log, acceptor, coordinator, election, proposer } = this;
+    const { order } = this.context.topology;
     const next = this.frontier.nextUnknown();
     return {
       group: this.id,
@@ -292,7 +295,11 @@ export class Group {
       coordinates: coordinator.ballot,
       coordinator: election.leader,
       clock: this.context.clock.last,
-      frontier: this.context.topology.order.merge === "ts" ? { major: next.major - 1, group: this.id, minor: 0 } : next,
+      frontier: order.merge === "ts"
+        ? { major: next.major - 1, group: this.id, minor: 0 }
+        : this.frontier.slots === 0
+        ? start
+        : slotPosition(order.turn, this.id, this.frontier.slots - 1),
       suffix: log.suffix,
       slots: log.slots,
       pendingCommands: proposer.pendingCommands,

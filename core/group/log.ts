@@ -32,6 +32,7 @@ export class Log {
   /** Largest stamp and slots used by what is no longer in memory. */
   #evictedStamp: Stamp = 0;
   #evictedSlots = 0;
+  #evictedBallot: Ballot = 0;
   readonly #landmarks: Landmark[] = [];
   /** Asserting that stamps increase; off when the simulator takes the hybrid clock away. */
   readonly #checkStamps: boolean;
@@ -68,6 +69,11 @@ export class Log {
   /** undefined if it is not in memory. */
   get(instance: Instance): Entry | undefined {
     return this.#entries[instance - this.#first];
+  }
+
+  /** The ballot an entry was first proposed in, which names its content; undefined for what left memory, but for the newest of it. */
+  ballotAt(instance: Instance): Ballot | undefined {
+    return this.get(instance)?.ballot ?? (instance === this.#first - 1 ? this.#evictedBallot : undefined);
   }
 
   append(entry: Entry): void {
@@ -128,6 +134,7 @@ export class Log {
       const entry = this.#entries[count++]!;
       this.#bytes -= entryBytes(entry);
       this.#evictedStamp = entry.stamp + entry.count - 1;
+      this.#evictedBallot = entry.ballot;
       this.#evictedSlots = entry.slotBase + entry.slots;
     }
     this.#entries = this.#entries.slice(count);
