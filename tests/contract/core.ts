@@ -4,6 +4,10 @@
  */
 import { type Batch, eachCommand, type Entry, entryBytes, packCommands } from "../../core/entry.ts";
 import { ballot, ballotNode, ballotRound, origin, originNode } from "../../core/ids.ts";
+import type { Input } from "../../core/effects.ts";
+import { defaultLimits } from "../../core/limits.ts";
+import { Frontier } from "../../core/merge/frontier.ts";
+import { CoreNode } from "../../core/node.ts";
 import { describe } from "../../core/message.ts";
 import { commandPosition, comparePositions, formatPosition, parsePosition, type Position } from "../../core/position.ts";
 import { groupsReaching, parseTopology, spanningGroup } from "../../core/topology.ts";
@@ -16,6 +20,8 @@ export function core(): void {
   positions();
   entries();
   topologies();
+  frontiers();
+  orders();
 }
 
 function ids(): void {
@@ -160,5 +166,130 @@ function topologies(): void {
       null,
     ]);
     equal([1, 3, 4].map((id) => groupsReaching(topology, id)), [[1, 4, 5], [3, 4], [4]]);
+  });
+}
+
+function frontiers(): void {
+  const b1 = ballot(1, 1);
+  const b2 = ballot(2, 2);
+  const value = (instance: number, stamp: number, count: number): Entry => {
+    return { instance, ballot: b1, stamp, count, slotBase: 0, slots: count, kind: "batch", batches: [] };
+  };
+  const fence = (instance: number, of: number, stamp: number): Entry => {
+    return { instance, ballot: of, stamp, count: 1, slotBase: 0, slots: 0, kind: "start", batches: [] };
+  };
+  /** Feeds one thing after another; after each, the stamp up to which everything is known. */
+  const known = (...feed: ((frontier: Frontier) => void)[]): number[] => {
+    const frontier = new Frontier(1, { merge: "ts" }, 2, new Set());
+    return feed.map((step) => {
+      step(frontier);
+      return frontier.nextUnknown().major - 1;
+    });
+  };
+
+  test("core: a frontier needs the coordinator's clock, a quorum's, and the ballot's start", () => {
+    equal(
+      known(
+        (f) => f.coordinatorStates(b1, 1, 900),
+        (f) => f.acceptorStates(1, b1, 800),
+        (f) => f.acceptorStates(2, b1, 700),
+        (f) => f.learn(fence(1, b1, 10)),
+        (f) => f.acceptorStates(3, b1, 850),
+        (f) => f.acceptorStates(2, b1, 990),
+        (f) => f.acceptorStates(3, b1, 990),
+      ),
+      [0, 0, 0, 700, 800, 850, 900],
+    );
+  });
+
+  test("core: a coordinator's clock counts once everything it had proposed is decided here", () => {
+    equal(
+      known(
+        (f) => f.learn(fence(1, b1, 10)),
+        (f) => f.acceptorStates(1, b1, 900),
+        (f) => f.acceptorStates(2, b1, 900),
+        (f) => f.coordinatorStates(b1, 2, 500),
+        (f) => f.coordinatorStates(b1, 1, 400),
+        (f) => f.learn(value(2, 450, 3)),
+      ),
+      [10, 10, 10, 10, 10, 500],
+    );
+  });
+
+  test("core: an acceptor that promised higher no longer speaks for the ballot, and the new one needs its own start", () => {
+    equal(
+      known(
+        (f) => f.learn(fence(1, b1, 10)),
+        (f) => f.coordinatorStates(b1, 1, 900),
+        (f) => f.acceptorStates(1, b1, 300),
+        (f) => f.acceptorStates(2, b2, 800),
+        (f) => f.acceptorStates(3, b2, 800),
+        (f) => f.coordinatorStates(b2, 2, 700),
+        (f) => f.coordinatorStates(b1, 1, 990),
+        (f) => f.learn(fence(2, b2, 600)),
+      ),
+      [10, 10, 10, 10, 10, 10, 10, 700],
+    );
+  });
+
+  test("core: under rr only slots count", () => {
+    const frontier = new Frontier(3, { merge: "rr", turn: 4 }, 2, new Set());
+    frontier.coordinatorStates(b1, 0, 900);
+    const before = frontier.nextUnknown();
+    frontier.learn({ ...value(1, 10, 1), kind: "skip", slots: 9 });
+    equal([before, frontier.nextUnknown()], [{ major: 0, group: 3, minor: 0 }, { major: 2, group: 3, minor: 1 }]);
+  });
+}
+
+function orders(): void {
+  /** One node that orders alone, its disk as fast as thought; what it delivers for `subscription` as text. */
+  const run = (merge: "ts" | "rr", groups: readonly number[]): string[] => {
+    const topology = parseTopology({
+      nodes: [{ name: "a" }],
+      groups: [{ name: "x" }, { name: "y" }, { name: "z" }],
+      merge,
+      turn: 2,
+      skipRate: 100,
+    });
+    const node = new CoreNode({ id: 1, topology, limits: defaultLimits, durability: "sync", seed: 7, incarnation: 7 });
+    const delivered: string[] = [];
+    let lsn = 0;
+    let now = 0;
+    const settle = (): void => {
+      for (let turn = 0; turn < 4; turn++) {
+        const { records, deliveries } = node.drain();
+        for (const { group, entry, from, to } of deliveries) {
+          let at = 0;
+          for (const batch of entry.batches) {
+            eachCommand(batch.bytes, (payload) => {
+              if (at >= from && at < to) delivered.push(`${group}:${payload.join()}`);
+              at++;
+            });
+          }
+        }
+        if (records.length > 0) node.step({ kind: "persisted", upTo: lsn += records.length }, { mono: now, wall: now * 1_000 });
+      }
+    };
+    const step = (input: Input): void => {
+      node.step(input, { mono: ++now, wall: now * 1_000 });
+      settle();
+    };
+    step({ kind: "subscribe", subscription: 1, groups, after: null, demand: Infinity });
+    for (let turn = 0; turn < 100; turn++) step({ kind: "wake" });
+    for (let value = 0; value < 9; value++) {
+      step({ kind: "propose", ticket: value + 1, group: value % 3 + 1, payload: new Uint8Array([value]) });
+    }
+    for (let turn = 0; turn < 200; turn++) step({ kind: "wake" });
+    return delivered;
+  };
+
+  test("core: subscriptions to different groups agree on what they share, under both merges", () => {
+    for (const merge of ["ts", "rr"] as const) {
+      const all = run(merge, [1, 2, 3]);
+      equal([...all].sort(), ["1:0", "1:3", "1:6", "2:1", "2:4", "2:7", "3:2", "3:5", "3:8"], `set of deliveries under ${merge}`);
+      equal(run(merge, [3, 1]), all.filter((command) => !command.startsWith("2")), `order of two groups under ${merge}`);
+      equal(run(merge, [2]), ["2:1", "2:4", "2:7"], `order of one group under ${merge}`);
+    }
+    equal(run("ts", [1, 2, 3]), ["1:0", "2:1", "3:2", "1:3", "2:4", "3:5", "1:6", "2:7", "3:8"], "order of stamps");
   });
 }
