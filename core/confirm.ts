@@ -15,6 +15,7 @@ interface Waiting {
   readonly merge: Merge;
   /** Groups whose round has not come back. */
   open: number;
+  /** What the subscription has to pass. */
   bound: Position;
 }
 
@@ -42,8 +43,8 @@ export class Confirmations {
     this.#groups = groups;
   }
 
-  confirm(request: number, merge: Merge, groups: readonly GroupId[]): void {
-    const waiting: Waiting = { request, merge, open: groups.length, bound: start };
+  confirm(request: number, merge: Merge, groups: readonly GroupId[], atLeast: Position): void {
+    const waiting: Waiting = { request, merge, open: groups.length, bound: atLeast };
     for (const group of groups) {
       const fresh = this.#fresh.get(group);
       if (fresh) fresh.push(waiting);

@@ -31,8 +31,17 @@ export type Input =
   }
   | { readonly kind: "demand"; readonly subscription: number; readonly commands: number }
   | { readonly kind: "unsubscribe"; readonly subscription: number }
-  /** Linearizable read: answered by a `Confirmation` once the subscription has delivered all that was completed before now in `groups`. */
-  | { readonly kind: "confirm"; readonly request: number; readonly subscription: number; readonly groups: readonly GroupId[] }
+  /**
+   * Linearizable read: answered by a `Confirmation` once the subscription has delivered all that was completed before
+   * now in `groups`, and all that is ordered at or before `atLeast` (a session's position).
+   */
+  | {
+    readonly kind: "confirm";
+    readonly request: number;
+    readonly subscription: number;
+    readonly groups: readonly GroupId[];
+    readonly atLeast?: Position;
+  }
   /** Coordinate no longer; let `to` take over (0: whoever is best). */
   | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId }
   /** The link to this node broke. A hint: nothing depends on it. */

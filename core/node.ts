@@ -15,7 +15,7 @@ import { Merge } from "./merge/merge.ts";
 import type { Message } from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import { Peers } from "./peers.ts";
-import type { Position } from "./position.ts";
+import { type Position, start } from "./position.ts";
 import { Prng } from "./prng.ts";
 import { Reads } from "./reads.ts";
 import type { Rule } from "./rules.ts";
@@ -118,7 +118,7 @@ export class CoreNode {
       case "unsubscribe":
         return this.#unsubscribe(input.subscription);
       case "confirm":
-        return this.#confirm(input.request, input.subscription, input.groups);
+        return this.#confirm(input.request, input.subscription, input.groups, input.atLeast ?? start);
       case "handover":
         return this.#groups.get(input.group)?.election.handOver(input.to);
       case "unreachable":
@@ -214,10 +214,10 @@ export class CoreNode {
     this.#confirmations.drop(merge);
   }
 
-  #confirm(request: number, subscription: number, groups: readonly GroupId[]): void {
+  #confirm(request: number, subscription: number, groups: readonly GroupId[], atLeast: Position): void {
     const merge = this.#merges.get(subscription);
     // A subscription that just ended: the asker is gone with it.
-    if (merge) this.#confirmations.confirm(request, merge, groups);
+    if (merge) this.#confirmations.confirm(request, merge, groups, atLeast);
   }
 
   #wake(): void {
