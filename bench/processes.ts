@@ -1,9 +1,10 @@
 /** Processes under measurement: start, wait until they listen, and what Linux counts about them in /proc. */
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+export { freePorts } from "../tests/harness/real_cluster.ts";
 
 /** Linux counts CPU time in hundredths of a second for everybody (USER_HZ). */
 const ticksPerSecond = 100;
@@ -43,18 +44,6 @@ export function memoryBytes(pids: readonly number[]): { rss: number; pss: number
     pss += Number(/^Pss: +(\d+)/m.exec(rollup)?.[1] ?? 0) * 1_024;
   }
   return { rss, pss };
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(servers.map((server) =>
-    new Promise<number>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
-    })
-  ));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 export async function scratchDirectory(parent: string = tmpdir()): Promise<string> {

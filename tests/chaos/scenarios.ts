@@ -1,0 +1,94 @@
+/** What is done to a cluster under load. Each returns when the nodes are back; the caller checks what the clients noted. */
+import type { RealCluster, RealNode } from "../harness/real_cluster.ts";
+import { Load, logName } from "./load.ts";
+import { request } from "./request.ts";
+
+/** With a load that has got going. */
+export async function startLoad(cluster: RealCluster): Promise<Load> {
+  const reply = await request(`${cluster.nodes[0]!.url}/v1/logs/${logName}`, { method: "PUT" });
+  if (reply.kind !== "answer" || reply.status > 201) throw new Error(`Cannot create the log: ${JSON.stringify(reply)}`);
+  const load = new Load(cluster.nodes.map(({ url }) => url));
+  await acknowledged(load, 50, 15_000);
+  return load;
+}
+
+/** Waits until so many more writes have been acknowledged. */
+export async function acknowledged(load: Load, writes: number, timeoutMs: number): Promise<void> {
+  const times = load.notes.acknowledgedAt;
+  const goal = times.length + writes;
+  const deadline = performance.now() + timeoutMs;
+  while (times.length < goal) {
+    if (performance.now() > deadline) {
+      throw new Error(`Cannot go on: ${goal - times.length} of ${writes} writes not acknowledged within ${timeoutMs} ms`);
+    }
+    await Bun.sleep(10);
+  }
+}
+
+/** The longest time without an acknowledged write in [from, to], in ms. */
+export function longestGap(load: Load, from: number, to: number): number {
+  let last = from;
+  let longest = 0;
+  for (const at of load.notes.acknowledgedAt) {
+    if (at < from || at > to) continue;
+    longest = Math.max(longest, at - last);
+    last = at;
+  }
+  return Math.max(longest, to - last);
+}
+
+/** kill −9 and, after a while of service by the others, a start. Returns the gap in service. */
+export async function killAndRestart(cluster: RealCluster, load: Load, victim: RealNode): Promise<number> {
+  const at = performance.now();
+  await victim.kill();
+  await acknowledged(load, 100, 15_000);
+  const gap = longestGap(load, at, performance.now());
+  victim.start();
+  await victim.ready();
+  await caughtUp(cluster, victim);
+  return gap;
+}
+
+/** The same for a process that stops answering without being gone. */
+export async function pauseAndResume(cluster: RealCluster, load: Load, victim: RealNode, pauseMs: number): Promise<number> {
+  const at = performance.now();
+  victim.signal("SIGSTOP");
+  try {
+    await acknowledged(load, 100, 20_000);
+    await Bun.sleep(Math.max(0, pauseMs - (performance.now() - at)));
+  } finally {
+    victim.signal("SIGCONT");
+  }
+  const gap = longestGap(load, at, performance.now());
+  await victim.ready();
+  await caughtUp(cluster, victim);
+  return gap;
+}
+
+/** Everybody dies in the same instant, as when the power fails, and is started again. Returns the time to the first write. */
+export async function killAll(cluster: RealCluster, load: Load): Promise<number> {
+  for (const node of cluster.nodes) node.signal("SIGKILL");
+  for (const node of cluster.nodes) await node.kill();
+  const at = performance.now();
+  for (const node of cluster.nodes) node.start();
+  await acknowledged(load, 1, 20_000);
+  const first = performance.now() - at;
+  await cluster.ready();
+  await acknowledged(load, 50, 20_000);
+  return first;
+}
+
+/** Local reads at `node` see what was written elsewhere just now. */
+export async function caughtUp(cluster: RealCluster, node: RealNode): Promise<void> {
+  const other = cluster.nodes.find((candidate) => candidate !== node)!;
+  const value = `mark ${performance.now()}`;
+  const deadline = performance.now() + 15_000;
+  const written = await request(`${other.url}/v1/kv/mark`, { method: "PUT", body: value });
+  if (written.kind !== "answer") throw new Error(`Cannot write a mark at ${other.name}: ${written.reason}`);
+  for (;;) {
+    const reply = await request(`${node.url}/v1/kv/mark?consistency=local`);
+    if (reply.kind === "answer" && reply.body === value) return;
+    if (performance.now() > deadline) throw new Error(`Cannot see "${value}" at ${node.name} by a local read: ${JSON.stringify(reply)}`);
+    await Bun.sleep(20);
+  }
+}

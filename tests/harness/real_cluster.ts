@@ -1,0 +1,183 @@
+/** Three nodes as real processes on loopback, to be killed, paused and started again. */
+import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "../..");
+
+export interface ClusterOptions {
+  /** Default `sync`. */
+  readonly durability?: "sync" | "async" | "memory";
+  /** Default `star`. */
+  readonly shape?: "star" | "ring";
+  /** Where the data goes; default a directory for temporary files. */
+  readonly parent?: string;
+  /** Default: the source, run by this Bun. */
+  readonly command?: readonly string[];
+}
+
+/** The built binary if there is one, else the source. */
+export function fastestCommand(): readonly string[] {
+  const binary = join(root, "dist/carillon");
+  return existsSync(binary) ? [binary] : sourceCommand;
+}
+
+export const sourceCommand: readonly string[] = [process.execPath, join(root, "edge/main.ts")];
+
+export class RealNode {
+  readonly name: string;
+  readonly url: string;
+  readonly httpPort: number;
+  readonly linkPort: number;
+  readonly directory: string;
+  readonly config: string;
+  readonly #command: readonly string[];
+  #process: Bun.Subprocess<"pipe", number, number> | null = null;
+
+  constructor(name: string, ports: readonly [number, number], directory: string, command: readonly string[]) {
+    this.name = name;
+    [this.httpPort, this.linkPort] = ports;
+    this.url = `http://127.0.0.1:${this.httpPort}`;
+    this.directory = join(directory, name);
+    this.config = join(directory, `${name}.toml`);
+    this.#command = command;
+  }
+
+  get running(): boolean {
+    return this.#process !== null && this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  get pid(): number {
+    if (this.#process === null) throw new Error(`Cannot tell the pid of ${this.name}: it was never started`);
+    return this.#process.pid;
+  }
+
+  /** What it printed, in all its lives. */
+  get output(): string {
+    return existsSync(this.#outputFile) ? readFileSync(this.#outputFile, "utf8") : "";
+  }
+
+  get #outputFile(): string {
+    return `${this.directory}.out`;
+  }
+
+  /** Returns at once; `ready` waits. The node stops by itself when this process ends, however it ends. */
+  start(): void {
+    const output = openSync(this.#outputFile, "a");
+    this.#process = Bun.spawn([...this.#command, "start", "--config", this.config, "--stop-with-input"], {
+      cwd: root,
+      stdin: "pipe",
+      stdout: output,
+      stderr: output,
+    });
+    closeSync(output);
+  }
+
+  /** Throws with the node's output if it is not ready in time. */
+  async ready(timeoutMs = 15_000): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      if (!this.running) throw new Error(`Cannot wait for ${this.name}: it ended. It said:\n${this.output}`);
+      const answer = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(1_000) }).catch(() => null);
+      if (answer?.ok) return;
+      if (performance.now() > deadline) {
+        const why = answer === null ? "no answer" : await answer.text();
+        throw new Error(`Cannot wait for ${this.name}: not ready after ${timeoutMs} ms (${why}). It said:\n${this.output}`);
+      }
+      await Bun.sleep(20);
+    }
+  }
+
+  async kill(): Promise<void> {
+    this.signal("SIGKILL");
+    await this.#process?.exited;
+  }
+
+  signal(name: "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGTERM"): void {
+    this.#process?.kill(name);
+  }
+
+  /** Resolves when the process is gone. */
+  async exited(): Promise<number> {
+    return await this.#process!.exited;
+  }
+}
+
+export class RealCluster implements AsyncDisposable {
+  readonly nodes: readonly RealNode[];
+  readonly directory: string;
+
+  private constructor(nodes: readonly RealNode[], directory: string) {
+    this.nodes = nodes;
+    this.directory = directory;
+  }
+
+  static async start(options: ClusterOptions = {}): Promise<RealCluster> {
+    const directory = await mkdtemp(join(options.parent ?? tmpdir(), "carillon-cluster-"));
+    const ports = await freePorts(6);
+    const command = options.command ?? sourceCommand;
+    const nodes = ["n1", "n2", "n3"].map((name, index) => new RealNode(name, [ports[index]!, ports[index + 3]!], directory, command));
+    for (const node of nodes) await writeFile(node.config, configOf(node, nodes, options));
+    const cluster = new RealCluster(nodes, directory);
+    try {
+      for (const node of nodes) node.start();
+      await cluster.ready();
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+    return cluster;
+  }
+
+  async ready(timeoutMs?: number): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.ready(timeoutMs)));
+  }
+
+  /** The node that coordinates the only group, as the others see it. */
+  async coordinator(): Promise<RealNode> {
+    const deadline = performance.now() + 10_000;
+    while (performance.now() < deadline) {
+      for (const node of this.nodes) {
+        if (!node.running) continue;
+        const answer = await fetch(`${node.url}/v1/cluster`, { signal: AbortSignal.timeout(1_000) }).catch(() => null);
+        if (!answer?.ok) continue;
+        const status = await answer.json() as { groups: { coordinator: string | null }[] };
+        const found = this.nodes.find(({ name }) => name === status.groups[0]?.coordinator);
+        if (found?.running) return found;
+      }
+      await Bun.sleep(50);
+    }
+    throw new Error("Cannot find the coordinator: no node names a running one after 10 s");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill()));
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+function configOf(self: RealNode, nodes: readonly RealNode[], { durability = "sync", shape = "star" }: ClusterOptions): string {
+  const lines = [
+    `[node]\nname = "${self.name}"\ndata = ${JSON.stringify(self.directory)}`,
+    `[listen]\nhttp = "127.0.0.1:${self.httpPort}"`,
+    `[durability]\nack = "${durability}"`,
+    ...nodes.map(({ name, linkPort, url }) => `[[nodes]]\nname = "${name}"\nlink = "127.0.0.1:${linkPort}"\nhttp = "${url}"`),
+    `[groups.main]\nshape = "${shape}"\nkeys = { from = "" }`,
+  ];
+  return lines.join("\n") + "\n";
+}
+
+/** Ports nobody listens on at the moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports = await Promise.all(servers.map((server) =>
+    new Promise<number>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
+    })
+  ));
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
