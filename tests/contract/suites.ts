@@ -4,9 +4,10 @@ import { clock } from "./clock.ts";
 import { core } from "./core.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
+import { links } from "./links.ts";
 import { streams } from "./streams.ts";
 
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, links];
