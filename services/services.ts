@@ -18,6 +18,8 @@ import { Partitions } from "./partitions.ts";
 import { Replicas, type ReplicaStats } from "./replicas.ts";
 import { Requests } from "./requests.ts";
 
+export type { ReplicaStats };
+
 export interface ServiceOptions {
   /** Calls back once, `ms` milliseconds from now or later; returns a cancel. Services have no clock of their own. */
   readonly after: (ms: number, callback: () => void) => () => void;

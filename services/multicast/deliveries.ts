@@ -4,8 +4,9 @@
  * was sent to them, and lets no more come than the listener takes.
  */
 import type { Delivery } from "../../core/effects.ts";
+import { CarillonError } from "../../core/errors.ts";
 import type { GroupId } from "../../core/ids.ts";
-import { formatPosition, type Position } from "../../core/position.ts";
+import { comparePositions, formatPosition, type Position, start } from "../../core/position.ts";
 import { groupById, groupsReaching } from "../../core/topology.ts";
 import type { Delivered, DeliveryEvent, Version } from "../api.ts";
 import { Reader } from "../bytes.ts";
@@ -25,6 +26,7 @@ export interface DeliveryOptions {
 
 export function deliveries(context: Context, names: readonly string[], options: DeliveryOptions | undefined): Feed<DeliveryEvent> {
   const { orderer } = context;
+  if (context.requests.closed) throw new CarillonError("closed", "Cannot stream deliveries: this node is closed");
   const wanted = parseGroups(context, names).map(({ id }) => id);
   const heard = [...new Set(wanted.flatMap((id) => groupsReaching(orderer.topology, id)))];
   for (const id of heard) if (!learns(orderer, id)) throw unreachableGroup(orderer, id);
@@ -61,9 +63,22 @@ class Listener {
     });
     this.#subscription = subscription;
     if (this.#early > 0) subscription.more(this.#early);
-    orderer.confirm(subscription, heard, (position) => this.#push({ kind: "caught-up", position: formatPosition(position) }));
+    const floor = after === "now" ? this.#behindNow(heard) : start;
+    orderer.confirm(subscription, heard, (delivered) => {
+      const position = comparePositions(delivered, floor) > 0 ? delivered : floor;
+      this.#push({ kind: "caught-up", position: formatPosition(position) });
+    });
     this.#watch(limits.stalledMs);
     return this.#feed;
+  }
+
+  /**
+   * "Now" is a place in each group, not one position. Whoever resumes from where a stream caught up without hearing anything
+   * must miss nothing: the earliest of those places is the one to give, even if some things then come twice.
+   */
+  #behindNow(heard: readonly GroupId[]): Position {
+    const places = heard.map((id) => this.#context.replicas.base(id).applied);
+    return places.reduce((least, place) => comparePositions(place, least) < 0 ? place : least);
   }
 
   #stop(): void {
