@@ -43,15 +43,22 @@ const replaceAll = (text: string, replacements: Iterable<readonly [string, strin
   return text;
 };
 
-/** What each command printed, on both outputs, with the replacements undone. `path` is searched before PATH. */
-export async function runInShell(examples: readonly Example[], replacements: Replacements, path: string): Promise<string[]> {
+/**
+ * What each command printed, on both outputs, with the replacements undone. `environment` is added to this process's:
+ * another PATH puts another curl first.
+ */
+export async function runInShell(
+  examples: readonly Example[],
+  replacements: Replacements,
+  environment: Readonly<Record<string, string>>,
+): Promise<string[]> {
   const mark = "\u0001";
   const lines = examples.map(({ command }) => `printf '${mark}'\n${replaceAll(command, replacements)}\n`);
   const shell = Bun.spawn(["bash", "-c", `exec 2>&1\n${lines.join("")}`], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",
-    env: { ...process.env, PATH: `${path}:${process.env["PATH"]}` },
+    env: { ...process.env, ...environment },
   });
   const printed = await new Response(shell.stdout).text();
   await shell.exited;
