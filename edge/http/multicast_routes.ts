@@ -1,6 +1,5 @@
 /** /v1/multicast and /v1/deliveries: into the order, and out of it. */
 import type { Hono } from "hono";
-import { CarillonError } from "../../core/errors.ts";
 import type { DeliveryEvent } from "../../services/api.ts";
 import { contentType, readBody } from "./body.ts";
 import type { Front, Reply } from "./endpoint.ts";
@@ -41,11 +40,6 @@ async function deliveries(front: Front, request: Request): Promise<Reply | Respo
   const limit = numberParameter(query, "limit", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
   const urls = context.locate?.("groups", groups.join(",")) ?? null;
   if (urls !== null) return forward(front, request, urls);
-  const known = await context.carillon.status();
-  const missing = groups.find((group) => known.groups.every(({ name }) => name !== group));
-  if (missing !== undefined) {
-    throw new CarillonError("not-found", `Cannot deliver group ${JSON.stringify(missing)}: there is no such group`);
-  }
   return streamReply({
     format,
     heartbeatMs: limits.heartbeatMs,
