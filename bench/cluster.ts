@@ -1,0 +1,241 @@
+/**
+ * `npm run bench`: three nodes on loopback under closed-loop clients, beside a three-node etcd on the
+ * same work (where it is installed) and what the bare machine can do. Contenders take turns, round by
+ * round, so that a slow minute of the machine hits all of them. See docs/measurements.md.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { startCarillon, type Storage } from "./carillon.ts";
+import { etcdInstalled, startEtcd } from "./etcd.ts";
+import type { Dialect, Operation, Transport } from "./load/request.ts";
+import { fill, measure, type Sample } from "./measure.ts";
+import type { System } from "./processes.ts";
+import { count, decimal, mebibytes, median, spread, table } from "./table.ts";
+import { type DiskYardstick, measureDisk, startEcho } from "./yardsticks.ts";
+
+const keys = 10_000;
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    sizes: { type: "string" },
+    clients: { type: "string" },
+    storage: { type: "string" },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    via: { type: "string", default: "h1,h2" },
+    dir: { type: "string", default: tmpdir() },
+    "no-etcd": { type: "boolean", default: false },
+    "no-yardsticks": { type: "boolean", default: false },
+    save: { type: "boolean", default: false },
+  },
+});
+const { quick } = options;
+const list = (text: string | undefined, full: string, short: string) => (text ?? (quick ? short : full)).split(",");
+const plan = {
+  operations: list(options.only, "put,get,append", "put,get,append") as Operation[],
+  sizes: list(options.sizes, "1024,100", "1024").map(Number),
+  clients: list(options.clients, "1,16,64,256", "1,64").map(Number),
+  storages: list(options.storage, "sync,memory", "sync") as Storage[],
+  rounds: Number(options.rounds ?? (quick ? 1 : 3)),
+  measureMs: Number(options.seconds ?? (quick ? 1 : 3)) * 1_000,
+  warmUpMs: quick ? 300 : 700,
+  transports: options.via.split(",") as Transport[],
+};
+
+/** A system reached in one way. */
+interface Contender {
+  readonly system: System;
+  readonly label: string;
+  readonly dialect: Dialect;
+  readonly transport: Transport;
+}
+
+interface Cell {
+  readonly storage: string;
+  readonly operation: Operation;
+  readonly valueBytes: number;
+  readonly clients: number;
+  readonly contender: string;
+  readonly samples: Sample[];
+}
+
+const say = (line: string) => process.stderr.write(`${line}\n`);
+const labels = { carillon: { h1: "carillon h1", h2: "carillon h2" }, etcd: { h1: "etcd json", h2: "etcd grpc" } } as const;
+
+async function main(): Promise<void> {
+  const disk = options["no-yardsticks"] ? [] : await diskYardsticks();
+  const cells: Cell[] = options["no-yardsticks"] ? [] : await echoYardstick();
+  for (const storage of plan.storages) cells.push(...await compare(storage));
+  console.log(report(disk, cells));
+  if (options.save) await save({ machine: machine(), plan, disk, cells });
+}
+
+async function compare(storage: Storage): Promise<Cell[]> {
+  say(`starting three nodes, ${storage}`);
+  const carillon = await startCarillon(options.dir, storage);
+  let etcd: System | null = null;
+  try {
+    // etcd always syncs; on a memory file system that costs nothing, which is the nearest it has to a memory mode.
+    const memoryDirectory = existsSync("/dev/shm") ? "/dev/shm" : options.dir;
+    if (!options["no-etcd"] && etcdInstalled()) etcd = await startEtcd(storage === "sync" ? options.dir : memoryDirectory);
+    const contenders = plan.transports.flatMap((transport): Contender[] => [
+      { system: carillon, label: labels.carillon[transport], dialect: "carillon", transport },
+      ...(etcd === null ? [] : [{ system: etcd, label: labels.etcd[transport], dialect: "etcd" as const, transport }]),
+    ]);
+    const cells: Cell[] = [];
+    for (const valueBytes of plan.sizes) {
+      await fill(carillon, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
+      if (etcd !== null) await fill(etcd, { dialect: "etcd", transport: "h2", operation: "put", valueBytes }, keys, 64);
+      for (const operation of plan.operations) {
+        for (const clients of plan.clients) cells.push(...await race(contenders, storage, operation, valueBytes, clients));
+      }
+    }
+    return cells;
+  } finally {
+    await carillon.stop();
+    await etcd?.stop();
+  }
+}
+
+async function race(all: Contender[], storage: string, operation: Operation, valueBytes: number, clients: number): Promise<Cell[]> {
+  // etcd has no log to append to.
+  const contenders = all.filter(({ dialect }) => dialect !== "etcd" || operation !== "append");
+  const cells = contenders.map(({ label }): Cell => ({ storage, operation, valueBytes, clients, contender: label, samples: [] }));
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const [index, { system, label, dialect, transport }] of contenders.entries()) {
+      const sample = await measure(system, {
+        work: { dialect, transport, operation, valueBytes },
+        clients,
+        connections: 1,
+        keys,
+        warmUpMs: plan.warmUpMs,
+        measureMs: plan.measureMs,
+      });
+      cells[index]!.samples.push(sample);
+      const failures = Object.keys(sample.failures).length === 0 ? "" : `, failed ${JSON.stringify(sample.failures)}`;
+      say(`${storage} ${operation} ${valueBytes} B, ${clients} clients, ${label}: ${count(sample.operationsPerSecond)}/s${failures}`);
+    }
+  }
+  return cells;
+}
+
+async function diskYardsticks(): Promise<DiskYardstick[]> {
+  say(`measuring the disk under ${options.dir}`);
+  const forMs = quick ? 500 : 2_000;
+  return [
+    await measureDisk(options.dir, 1_024, false, forMs),
+    await measureDisk(options.dir, 1_024, true, forMs),
+    await measureDisk(options.dir, 256 << 10, false, forMs),
+    await measureDisk(options.dir, 256 << 10, true, forMs),
+  ];
+}
+
+async function echoYardstick(): Promise<Cell[]> {
+  const system = await startEcho();
+  try {
+    const cells: Cell[] = [];
+    const contenders = plan.transports.map((transport): Contender => ({ system, label: `echo ${transport}`, dialect: "echo", transport }));
+    for (const clients of plan.clients) cells.push(...await race(contenders, "none", "echo", plan.sizes[0]!, clients));
+    return cells;
+  } finally {
+    await system.stop();
+  }
+}
+
+function report(disk: readonly DiskYardstick[], cells: readonly Cell[]): string {
+  const parts = [machine(), `${plan.rounds} rounds of ${plan.measureMs / 1_000} s each, keys random over ${count(keys)}: median (min–max)`];
+  if (disk.length > 0) {
+    parts.push(table(
+      ["write + fdatasync", "per second", "p50 ms", "p99 ms"],
+      disk.map((row) => [
+        `${row.bytes} B, ${row.preallocated ? "preallocated" : "appended"}`,
+        count(row.syncsPerSecond),
+        decimal(row.p50Ms),
+        decimal(row.p99Ms),
+      ]),
+    ));
+  }
+  parts.push(table(
+    [
+      "storage",
+      "operation",
+      "bytes",
+      "clients",
+      "system",
+      "per second",
+      "p50 ms",
+      "p99 ms",
+      "CPU us/op",
+      "load us/op",
+      "RSS MiB",
+      "failed",
+    ],
+    cells.map((cell) => {
+      const pick = (field: keyof Sample) => cell.samples.map((sample) => sample[field] as number);
+      const failed = cell.samples.flatMap((sample) => Object.values(sample.failures)).reduce((sum, value) => sum + value, 0);
+      return [
+        cell.storage,
+        cell.operation,
+        String(cell.valueBytes),
+        String(cell.clients),
+        cell.contender,
+        spread(pick("operationsPerSecond"), count),
+        decimal(median(pick("p50Ms"))),
+        decimal(median(pick("p99Ms"))),
+        decimal(median(pick("systemMicros"))),
+        decimal(median(pick("generatorMicros"))),
+        mebibytes(median(pick("rssBytes"))),
+        String(failed),
+      ];
+    }),
+  ));
+  parts.push(...verdicts(cells));
+  return parts.join("\n\n");
+}
+
+/** Each system by its better way in. */
+function verdicts(cells: readonly Cell[]): string[] {
+  const lines: string[] = [];
+  const same = (a: Cell, b: Cell) =>
+    a.storage === b.storage && a.operation === b.operation && a.valueBytes === b.valueBytes && a.clients === b.clients;
+  const seen: Cell[] = [];
+  for (const cell of cells) {
+    if (seen.some((other) => same(cell, other))) continue;
+    seen.push(cell);
+    const best = (name: string, field: "operationsPerSecond" | "p50Ms", sign: 1 | -1) => {
+      const figures = cells.filter((other) => same(cell, other) && other.contender.startsWith(name))
+        .map((other) => sign * median(other.samples.map((sample) => sample[field])));
+      return figures.length === 0 ? null : sign * Math.max(...figures);
+    };
+    const [ours, theirs] = [best("carillon", "operationsPerSecond", 1), best("etcd", "operationsPerSecond", 1)];
+    const [ourP50, theirP50] = [best("carillon", "p50Ms", -1), best("etcd", "p50Ms", -1)];
+    if (ours === null || theirs === null || ourP50 === null || theirP50 === null) continue;
+    lines.push(
+      `${cell.storage} ${cell.operation} ${cell.valueBytes} B, ${cell.clients} clients: ${
+        (ours / theirs).toFixed(2)
+      } × etcd's throughput, ` +
+        `p50 ${decimal(ourP50)} ms against ${decimal(theirP50)} ms`,
+    );
+  }
+  return lines.length === 0 ? [] : [lines.join("\n")];
+}
+
+function machine(): string {
+  const [cpu] = cpus();
+  return `${cpus().length} × ${cpu?.model ?? "unknown CPU"}, Bun ${Bun.version}, data in ${options.dir}`;
+}
+
+async function save(result: unknown): Promise<void> {
+  const directory = join(import.meta.dir, "results");
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, `cluster-${new Date().toISOString().replaceAll(":", "")}.json`);
+  await writeFile(path, JSON.stringify(result, null, 2));
+  say(`saved ${path}`);
+}
+
+await main();
