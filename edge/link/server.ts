@@ -52,8 +52,10 @@ export class LinkServer {
   }
 
   readonly fetch = (request: Request): Response => {
-    const { pathname } = new URL(request.url);
-    if (pathname !== streamPath) return problem(404, "not-found", "there is nothing here but the link of a Carillon node");
+    // With a malformed Host header, what Bun makes of it is no URL.
+    const url = URL.canParse(request.url) ? new URL(request.url) : null;
+    if (url === null) return problem(400, "bad-request", "the request's address is malformed");
+    if (url.pathname !== streamPath) return problem(404, "not-found", "there is nothing here but the link of a Carillon node");
     if (request.method !== "POST") return problem(405, "bad-request", "a link stream is a POST");
     const claim = readClaim(request.headers);
     if (claim === null) return problem(400, "bad-request", "a link stream names its cluster, sender, receiver and lane in headers");

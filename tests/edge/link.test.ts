@@ -174,6 +174,30 @@ describe("when the way is lost", () => {
     expect(a.link.stats()[0]).toMatchObject({ sent: 0, queuedBytes: 0, connectedSince: null });
   });
 
+  test("a connection over which nothing ever comes back is made anew, and again", async () => {
+    // A hundred times as fast: what waits for seconds waits for hundredths.
+    const { clock } = runtime;
+    const fast: Runtime = {
+      ...runtime,
+      clock: {
+        now: () => ({ mono: clock.now().mono * 100, wall: 0 }),
+        wakeAt: (at, callback) => clock.wakeAt(at / 100, callback),
+        soon: clock.soon,
+      },
+    };
+    const [a, b] = [await node(1, { runtime: fast }), await node(2)];
+    a.link.open(2, b.link.address);
+    await until("it is made anew", () => a.link.stats()[0]!.reconnects >= 2);
+    expect(a.unreachable.length).toBeGreaterThanOrEqual(2);
+    b.link.open(1, a.link.address);
+    const greetings = setInterval(() => b.link.send({ to: [1], message: release }), 2);
+    await until("it is heard", () => a.heard.length > 0 && a.link.stats()[0]!.connectedSince !== null);
+    const before = a.link.stats()[0]!.reconnects;
+    await Bun.sleep(200);
+    clearInterval(greetings);
+    expect(a.link.stats()[0]!.reconnects).toBe(before);
+  });
+
   test("a peer that takes nothing costs 32 MiB and no more, and the others nothing", async () => {
     const server = await runtime.serveHttp({ host: "127.0.0.1", port: 0 }, () =>
       new Response(

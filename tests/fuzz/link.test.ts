@@ -59,6 +59,7 @@ test("garbage on the port", async () => {
   let heard = 0;
   const [a, b] = [await open(1, () => heard++), await open(2, () => {})];
   b.open(1, a.address);
+  a.open(2, b.address);
   const greet = async (times: number): Promise<void> => {
     b.send({ to: [1], message: { kind: "release", group: 1, ballot: 1 } });
     for (let waited = 0; heard < times && waited < 1_000; waited++) await Bun.sleep(2);
@@ -68,6 +69,8 @@ test("garbage on the port", async () => {
     await greet(1);
     const statuses = new Set<string>();
     for (let round = 0; round < rounds; round += 10) {
+      // A peer that is never heard would be connected to anew.
+      a.send({ to: [2], message: { kind: "release", group: 1, ballot: 1 } });
       const inputs = Array.from(
         { length: 10 },
         () => random.chance(0.2) ? random.bytes(200) : mutate(random, random.pick(seeds), random.pick(seeds)),
