@@ -111,7 +111,7 @@ export class CatchUp {
     election.onEntries(from, message);
     const progress = log.last + log.decided + log.ballot !== before;
     const reached = message.entries.at(-1)?.instance ?? 0;
-    if (asked && progress && reached < message.last) this.#next(from, message);
+    if (asked && progress && reached > 0 && reached < message.last) this.#next(from, message);
     context.activeUntil = context.now + context.limits.activeMs;
   }
 
@@ -136,8 +136,11 @@ export class CatchUp {
       if (!fresh && log.get(entry.instance)?.ballot === entry.ballot) known = entry.instance;
       else (fresh ??= []).push(entry);
     }
-    if (known > log.decided) learner.claimed(known);
-    if (fresh) acceptor.learn(message.promised, known, fresh);
+    if (known > log.decided) {
+      // Deciding may let what waited be installed, and that decide more: look again at what is new.
+      learner.claimed(known);
+      if (fresh) this.#learnDecided(message);
+    } else if (fresh) acceptor.learn(message.promised, known, fresh);
   }
 }
 
