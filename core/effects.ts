@@ -20,7 +20,7 @@ export type Input =
   | { readonly kind: "read"; readonly request: number; readonly entries: readonly Entry[] }
   /**
    * Starts a merged stream of groups this node learns. `after: null` starts at the beginning, `"now"` behind
-   * what is decided here. `demand` is how many commands may be delivered before more is asked for (Infinity for replicas).
+   * what could have been delivered here by now. `demand` is how many commands may be delivered before more is asked for (Infinity for replicas).
    */
   | {
     readonly kind: "subscribe";

@@ -47,8 +47,9 @@ export class Merge {
     this.subscription = subscription;
     this.groups = groups.map((group) => group.id);
     this.#demand = demand;
-    this.#delivered = after === "now" || after === null ? start : after;
-    this.#sources = groups.map((group) => new Source(group, firstInstance(context, group, after)));
+    this.#delivered = after === "now" ? deliverableBy(groups) : after ?? start;
+    const first = after === null ? () => 1 : after === "now" ? firstInMemory : firstInstance;
+    this.#sources = groups.map((group) => new Source(group, first(context, group, this.#delivered)));
   }
 
   get blockedOn(): GroupId {
@@ -208,10 +209,35 @@ export class Merge {
   }
 }
 
+/**
+ * Everything at or below could have been delivered by now. Not what is decided in each group: an entry
+ * decided in one of them but still waiting for another lies behind "now" for everybody, or a reader who
+ * comes back to the same position would see what a reader who stayed did not.
+ */
+function deliverableBy(groups: readonly Group[]): Position {
+  let next: Position = { major: Infinity, group: 0, minor: 0 };
+  for (const group of groups) {
+    const unknown = group.nextUnknown();
+    if (comparePositions(unknown, next) < 0) next = unknown;
+  }
+  if (next.minor > 0) return { ...next, minor: next.minor - 1 };
+  return next.major === 0 || next.major === Infinity ? start : { major: next.major - 1, group: 65_535, minor: 255 };
+}
+
+/** Like `firstInstance` for a position close to the end of the log: walks back instead of reading. */
+function firstInMemory(context: Context, group: Group, after: Position): Instance {
+  const { order } = context.topology;
+  const { log, learner } = group;
+  for (let instance = learner.learned; instance >= log.first; instance--) {
+    const entry = log.get(instance)!;
+    if (entry.kind !== "batch") continue;
+    if (comparePositions(commandPosition(order, group.id, entry, entry.count - 1), after) <= 0) return instance + 1;
+  }
+  return firstInstance(context, group, after);
+}
+
 /** Where to begin reading a group's log so as to miss nothing behind `after`. */
-function firstInstance(context: Context, group: Group, after: Position | null | "now"): Instance {
-  if (after === null) return 1;
-  if (after === "now") return group.learner.learned + 1;
+function firstInstance(context: Context, group: Group, after: Position): Instance {
   const { order } = context.topology;
   return order.merge === "ts"
     ? group.log.landmarkBelow(after.major, "stamp")
