@@ -120,6 +120,8 @@ export class Confirmations {
     if (this.#bounded.length === 0) return;
     const left: Waiting[] = [];
     for (const waiting of this.#bounded) {
+      // Its round came back after the subscription had ended.
+      if (waiting.merge.closed) continue;
       if (waiting.merge.hasPassed(waiting.bound)) {
         this.#context.out.confirm({ request: waiting.request, position: waiting.merge.delivered });
       } else left.push(waiting);

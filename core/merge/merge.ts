@@ -60,6 +60,10 @@ export class Merge {
     return this.#delivered;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   more(commands: number): void {
     this.#demand += commands;
   }
