@@ -95,13 +95,18 @@ function varint(value: number): number[] {
   return value < 128 ? [value] : [(value & 127) | 128, ...varint(value >>> 7)];
 }
 
+/** With the length of the body, as curl and browsers say it; gRPC does not. */
+function headersOf(shape: Shape): readonly (readonly [string, string])[] {
+  const grpc = shape.headers.some(([, value]) => value === "application/grpc");
+  return shape.method === "GET" || grpc ? shape.headers : [...shape.headers, ["content-length", String(shape.body.length)]];
+}
+
 function http1Template(shape: Shape, authority: string): Template {
   const lines = [
     `${shape.method} ${shape.path} HTTP/1.1`,
     `host: ${authority}`,
-    ...shape.headers.map(([name, value]) => `${name}: ${value}`),
+    ...headersOf(shape).map(([name, value]) => `${name}: ${value}`),
   ];
-  if (shape.method !== "GET") lines.push(`content-length: ${shape.body.length}`);
   const head = Buffer.concat([Buffer.from(lines.join("\r\n") + "\r\n\r\n"), shape.body]);
   const at = head.indexOf(shape.encodeKey(0), 0, "latin1");
   return {
@@ -118,7 +123,7 @@ function http2Template(shape: Shape, authority: string): Template {
     0x86,
     ...literal(0x04, shape.path),
     ...literal(0x01, authority),
-    ...shape.headers.flatMap(([name, value]) => [0x00, ...text(name), ...text(value)]),
+    ...headersOf(shape).flatMap(([name, value]) => [0x00, ...text(name), ...text(value)]),
   ]);
   const body = Buffer.from(shape.body);
   const inHead = head.indexOf(shape.encodeKey(0), 0, "latin1");

@@ -84,7 +84,7 @@ export class Load {
     if (reply.kind === "unknown") this.notes.onceUnknown.add(key);
     if (reply.kind === "none") this.notes.onceDenied.add(key);
     if (reply.kind !== "answer") return false;
-    expectStatus(reply, 200, 201);
+    expectStatus(reply, 201);
     this.notes.onceAcknowledged.set(key, value);
     return this.#wrote();
   }
@@ -95,7 +95,7 @@ export class Load {
     const reply = await request(`${url}/v1/logs/${logName}/records`, { method: "POST", body: text, headers });
     if (reply.kind === "unknown") this.notes.appendsUnknown.add(text);
     if (reply.kind !== "answer") return false;
-    expectStatus(reply, 200, 201);
+    expectStatus(reply, 201);
     const { first } = JSON.parse(reply.body) as { first: number };
     const before = this.notes.appended.get(first);
     if (before !== undefined) throw new Error(`Cannot both be at offset ${first}: "${before}" and "${text}" were acknowledged there`);
@@ -147,7 +147,7 @@ export function registerAnswer(wanted: RegisterRequest, reply: Reply & { kind: "
     expectStatus(reply, 200, 404);
     return { kind: "value", value: reply.status === 404 ? null : reply.body };
   }
-  expectStatus(reply, 200, 201, ...(wanted.kind === "cas" ? [412] : []));
+  expectStatus(reply, 201, 204, ...(wanted.kind === "cas" ? [412] : []));
   return { kind: reply.status === 412 ? "refused" : "written" };
 }
 
