@@ -130,28 +130,18 @@ function writeMerges(page: Page, { context: { view, now, names, metrics } }: Fro
     "Age of the instant up to which this node knows the group completely (merge ts).",
     timed.map(({ group, frontier }) => [{ group: names.group(group) }, Math.max(0, (wall - frontier.major) / 1e6)] as const),
   );
-  const replicas = metrics?.services?.().replicas ?? [];
-  page.counter("carillon_apply_commands_total", "Commands applied.", replicas.map(({ group, commands }) => [{ group }, commands] as const));
-  page.gauge(
-    "carillon_kv_entries",
-    "Entries held.",
-    replicas.flatMap(({ group, kv }) => kv === null ? [] : [[{ group }, kv.entries] as const]),
-  );
-  page.gauge(
-    "carillon_kv_bytes",
-    "Keys and values held.",
-    replicas.flatMap(({ group, kv }) => kv === null ? [] : [[{ group }, kv.bytes] as const]),
-  );
-  page.gauge(
-    "carillon_log_records",
-    "Records held.",
-    replicas.flatMap(({ group, log }) => log === null ? [] : [[{ group }, log.records] as const]),
-  );
-  page.gauge(
-    "carillon_log_bytes",
-    "Records held.",
-    replicas.flatMap(({ group, log }) => log === null ? [] : [[{ group }, log.bytes] as const]),
-  );
+  // Where other groups span a group it has two replicas here, told apart by what they merge.
+  const replicas = (metrics?.services?.().replicas ?? []).map((replica) => ({
+    ...replica,
+    label: { group: replica.group, merges: replica.merges.join("+") },
+  }));
+  page.counter("carillon_apply_commands_total", "Commands applied.", replicas.map(({ label, commands }) => [label, commands] as const));
+  const kvs = replicas.flatMap(({ label, kv }) => kv === null ? [] : [{ label, ...kv }]);
+  page.gauge("carillon_kv_entries", "Entries held.", kvs.map(({ label, entries }) => [label, entries] as const));
+  page.gauge("carillon_kv_bytes", "Keys and values held.", kvs.map(({ label, bytes }) => [label, bytes] as const));
+  const logs = replicas.flatMap(({ label, log }) => log === null ? [] : [{ label, ...log }]);
+  page.gauge("carillon_log_records", "Records held.", logs.map(({ label, records }) => [label, records] as const));
+  page.gauge("carillon_log_bytes", "Records held.", logs.map(({ label, bytes }) => [label, bytes] as const));
 }
 
 function writeLinks(page: Page, { context: { view, names, metrics } }: Front): void {

@@ -11,14 +11,16 @@ let failed: string | undefined;
 let draining = false;
 let cluster: TestCluster;
 beforeAll(async () => {
+  const groups = [{ name: "main", keys: [{}] }, { name: "side" }, { name: "both", spans: ["main", "side"] }];
   cluster = await startNodes(
-    { nodes: [{ name: "n1", region: "eu" }, { name: "n2", region: "us" }] },
+    { nodes: [{ name: "n1", region: "eu" }, { name: "n2", region: "us" }], groups },
     (name) =>
       name === "n2" ? { token: "open sesame" } : {
         runtime: "bun 1",
         hosts: ["localhost", "127.0.0.1", "[::1]"],
         draining: () => draining,
         metrics: {
+          services: () => cluster.nodes[0]!.services.stats(),
           journal: () => ({ bytes: 4_096, syncDuration: syncs, ...(failed === undefined ? {} : { failed }) }),
           links: () => [{ peer: 'n"2', transport: "h2", sentBytes: 17, reconnects: 2, queuedBytes: 0 }],
           process: () => ({ eventLoopDelayMs: 1.5, residentBytes: 1_000, cpuSeconds: 0.25 }),
@@ -37,7 +39,7 @@ describe("the cluster", () => {
     const whole = await json("/v1/cluster");
     expect(whole).toMatchObject({ cluster: "carillon", node: "n1", merge: "ts", notReady: [] });
     expect((await json("/v1/nodes")).nodes).toEqual(whole.nodes as never);
-    expect((await json("/v1/groups")).groups).toMatchObject([{ name: "main", acceptors: ["n1", "n2"] }]);
+    expect((await json("/v1/groups")).groups).toMatchObject([{ name: "main", acceptors: ["n1", "n2"] }, {}, {}]);
     const { links } = await json("/v1/links");
     expect(links).toMatchObject([{ peer: "n2", region: "us", suspected: false, heardMsAgo: expect.any(Number) }]);
     expect((await request("/v1/cluster?x")).status).toBe(400);
@@ -109,6 +111,7 @@ describe("metrics", () => {
       expect(name, line).toBeDefined();
       expect(name!.startsWith(families.at(-1)!)).toBe(true);
       expect(Number.isFinite(Number(value)), line).toBe(true);
+      expect(samples.has(name! + labels), line).toBe(false);
       samples.set(name! + labels, Number(value));
     }
     expect(new Set(families).size).toBe(families.length);
@@ -125,6 +128,8 @@ describe("metrics", () => {
     expect(samples.get('carillon_link_sent_bytes_total{peer="n\\"2",transport="h2"}')).toBe(17);
     expect(samples.get("carillon_process_event_loop_delay_seconds")).toBe(0.0015);
     expect(samples.get('carillon_link_suspected{peer="n2"}')).toBe(0);
+    expect(samples.get('carillon_kv_entries{group="main",merges="main"}')).toBe(1);
+    expect(samples.get('carillon_log_records{group="main",merges="main+both"}')).toBe(0);
     const decided = samples.get('carillon_group_decided_total{group="main"}')!;
     expect(decided).toBeGreaterThan(1);
     await request("/v1/kv/x", { method: "PUT", body: "y" });

@@ -33,12 +33,12 @@ export interface TestCluster extends AsyncDisposable {
 /** Resolves once every node answers a linearizable read of its own groups' coordinators. */
 export async function startNodes(
   input: TopologyInput,
-  contextOf: (name: string) => Partial<AppContext> = () => ({}),
+  contextOf: (name: string, topology: Topology) => Partial<AppContext> = () => ({}),
 ): Promise<TestCluster> {
   const topology = parseTopology(input);
   const hosts = new Map<NodeId, Host>();
   for (const { id } of topology.nodes) hosts.set(id, new Host(id, topology, hosts));
-  const nodes = topology.nodes.map(({ id, name }) => nodeOf(name, hosts.get(id)!, topology, contextOf(name)));
+  const nodes = topology.nodes.map(({ id, name }) => nodeOf(name, hosts.get(id)!, topology, contextOf(name, topology)));
   for (const host of hosts.values()) host.wake();
   while ([...hosts.values()].some((host) => host.core.view().groups.some(({ coordinator }) => coordinator === 0))) {
     await new Promise((resolve) => setTimeout(resolve, 5));
