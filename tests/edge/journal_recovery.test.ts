@@ -21,7 +21,7 @@ function lastNonZero(bytes: Uint8Array): number {
 }
 
 test("records of every kind come back in order, after a kill and after a close", async () => {
-  let disk = await written(everyKind.map((record) => [record]));
+  const disk = await written(everyKind.map((record) => [record]));
   const first = await open(disk);
   expect(first.records).toEqual([...everyKind]);
   expect(first.recovery).toEqual({ records: everyKind.length, torn: null });
@@ -77,7 +77,7 @@ test("a flipped bit in what was durable is refused, with file and byte", async (
   const original = whole.bytes(segment).slice();
   let refused = 0;
   for (let at = 0; at < 8_192; at += 13) {
-    let disk = whole.clone();
+    const disk = whole.clone();
     disk.bytes(segment)[at]! ^= 1 << at % 8;
     const result = await open(disk).catch((error: unknown) => error);
     if (result instanceof CarillonError) {
@@ -165,7 +165,7 @@ test("garbage in any file is refused with a CarillonError or understood, never a
   const whole = await written([[...everyKind], [accept(1, 7)], [install(1, 6, 9, 3)]]);
   for (let seed = 1; seed <= 300; seed++) {
     const next = random(seed);
-    let disk = whole.clone();
+    const disk = whole.clone();
     const names = [...disk.files.keys()];
     for (let changes = 1 + Math.floor(next() * 4); changes > 0; changes--) {
       const bytes = disk.bytes(names[Math.floor(next() * names.length)]!);
@@ -186,7 +186,7 @@ test("garbage in any file is refused with a CarillonError or understood, never a
 });
 
 test("a directory of another cluster, node or format is refused, and so is one that is in use", async () => {
-  let disk = await written([[accept(1, 1)]]);
+  const disk = await written([[accept(1, 1)]]);
   await expect(open(disk, { cluster: "other" })).rejects.toThrow('Cannot use "/test": it belongs to cluster "test", not "other"');
   await expect(open(disk, { node: 2 })).rejects.toThrow('Cannot use "/test": it belongs to node 1, not 2');
   const held = await open(disk);
