@@ -114,7 +114,9 @@ export class Acceptor {
       if (!this.#ahead || this.#ahead.ballot < ballot) this.#ahead = { ballot, base, start, entries: new Map() };
       if (this.#ahead.ballot > ballot) return;
       const from = ballot === log.ballot ? log.last : log.decided;
-      if (entry.instance > from && entry.instance <= from + context.limits.aheadEntries) this.#ahead.entries.set(entry.instance, entry);
+      // A ballot installs whole, however many fences of undecided ballots lie below its start.
+      const most = Math.max(start, from + context.limits.aheadEntries);
+      if (entry.instance > from && entry.instance <= most) this.#ahead.entries.set(entry.instance, entry);
       if (context.without.has("in-order")) this.#claim(ballot, entry.instance);
     }
     this.catchUpWithAhead();
