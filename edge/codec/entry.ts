@@ -12,6 +12,7 @@ import { DecodeError, type Reader, type Writer } from "./bytes.ts";
 const kinds: readonly EntryKind[] = ["batch", "skip", "start"];
 
 const batchHeaderBytes = 24;
+const none: Uint8Array = new Uint8Array(0);
 /** An entry without batches: what a count of entries is checked against. */
 export const entryBytesMin = 49;
 
@@ -55,20 +56,22 @@ export function writeBatches(writer: Writer, batches: readonly Batch[]): void {
 export function readBatches(reader: Reader): Batch[] {
   const number = reader.count(batchHeaderBytes);
   if (number === 0) return [];
-  const heads: { origin: number; sequence: number; count: number; length: number }[] = [];
+  const batches: { origin: number; sequence: number; count: number; bytes: Uint8Array }[] = [];
+  const lengths: number[] = [];
   let total = 0;
   for (let index = 0; index < number; index++) {
-    const head = { origin: reader.u53(), sequence: reader.u53(), count: reader.u32(), length: reader.u32() };
-    if (head.count === 0) throw new DecodeError("a batch holds no command");
-    total += head.length;
-    heads.push(head);
+    const batch = { origin: reader.u53(), sequence: reader.u53(), count: reader.u32(), bytes: none };
+    if (batch.count === 0) throw new DecodeError("a batch holds no command");
+    batches.push(batch);
+    lengths.push(reader.u32());
+    total += lengths[index]!;
   }
   const bodies = reader.bytes(total);
   let at = 0;
-  return heads.map(({ origin, sequence, count, length }) => {
-    const bytes = number === 1 ? bodies : bodies.subarray(at, at += length);
-    return { origin, sequence, count, bytes };
-  });
+  for (let index = 0; index < number; index++) {
+    batches[index]!.bytes = number === 1 ? bodies : bodies.subarray(at, at += lengths[index]!);
+  }
+  return batches;
 }
 
 export function writeEntries(writer: Writer, entries: readonly Entry[]): void {
