@@ -28,7 +28,7 @@ async function multicast(front: Front, request: Request): Promise<Reply | Respon
 }
 
 /** Endless, unless `limit` says after how many messages it ends. */
-async function deliveries(front: Front, request: Request): Promise<Reply | Response> {
+function deliveries(front: Front, request: Request): Promise<Reply | Response> {
   const { context, limits } = front;
   const query = queryOf(request.url, ["groups", "after", "limit"]);
   const groups = namesParameter(query, "groups", "group");
