@@ -96,14 +96,16 @@ export class Front {
     headers["server-timing"] = `total;dur=${Math.round(seconds * 100_000) / 100}`;
     headers["x-content-type-options"] = "nosniff";
     headers["cache-control"] ??= "no-store";
-    let body = reply.body ?? null;
-    if (typeof body === "function") body = method === "HEAD" ? null : body() as unknown as Uint8Array;
-    else if (method === "HEAD" && body !== null) {
-      // The body is dropped below; its length is part of the answer.
-      headers["content-length"] = String(typeof body === "string" ? utf8.encode(body).byteLength : body.byteLength);
-      body = null;
+    let body: BodyInit | null = null;
+    if (typeof reply.body === "function") {
+      if (method !== "HEAD") body = reply.body();
+    } else if (reply.body !== undefined && reply.body !== null) {
+      // Said also for HEAD, whose answer has a length and no body.
+      const bytes = typeof reply.body === "string" ? utf8.encode(reply.body) : reply.body;
+      headers["content-length"] = String(bytes.byteLength);
+      if (method !== "HEAD") body = bytes as Uint8Array<ArrayBuffer>;
     }
-    return new Response(body as BodyInit | null, { status: reply.status, headers });
+    return new Response(body, { status: reply.status, headers });
   }
 
   #observe(sent: string, route: string, code: number, seconds: number): void {

@@ -12,7 +12,7 @@ export type Pieces = AsyncIterator<Uint8Array>;
 /** Queued for a client that does not read; beyond it nothing more is asked for. */
 const queueBytes = 64 << 10;
 /** How long an endless stream may take to fail in an ordinary way: with a status. */
-const patienceMs = 25;
+const patienceMs = 5;
 
 export interface StreamOptions {
   readonly format: Format;
