@@ -14,6 +14,8 @@ class Peer {
   /** Our own clock when we sent the newest heartbeat they say they heard. */
   heardUsAt: Millis = -Infinity;
   rttMs: Millis | null = null;
+  /** When this life of it was first heard. */
+  metAt: Millis = -Infinity;
   /** The link broke since we last heard it. */
   broken = false;
 }
@@ -52,6 +54,7 @@ export class Peers {
     } else {
       peer.heardUsAt = -Infinity;
       peer.rttMs = null;
+      peer.metAt = now;
     }
     peer.heardAt = now;
     peer.broken = false;
@@ -79,6 +82,14 @@ export class Peers {
     if (!peer) return false;
     const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
     return peer.broken || now > Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.heartbeatIdleMs;
+  }
+
+  /** We hear it, but it has not heard our last few heartbeats: nothing sent there arrives. */
+  deaf(node: NodeId, now: Millis): boolean {
+    const peer = this.#peers.get(node);
+    if (!peer || peer.metAt === -Infinity) return false;
+    const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
+    return now > Math.max(peer.heardUsAt, peer.metAt) + 3 * interval + 3 * this.#limits.heartbeatIdleMs + 2 * (peer.rttMs ?? 0);
   }
 
   /** It told us, in this life of ours, that it hears us; when we sent what it heard. */

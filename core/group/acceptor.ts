@@ -122,6 +122,15 @@ export class Acceptor {
     this.catchUpWithAhead();
   }
 
+  /**
+   * A ballot whose start is already in the decided prefix has nothing to install: the prefix is its log. What is
+   * decided here was decided in a ballot up to `promised`, hence is in the log of any ballot from there on (I5).
+   */
+  follow(ballot: Ballot, base: Instance, start: Instance): void {
+    const { log } = this.#group;
+    if (ballot > log.ballot && ballot >= this.promised && start <= log.decided) this.install(ballot, base, start, []);
+  }
+
   /** Next in the log of the ballot it holds. */
   append(entry: Entry): void {
     const { log, context, clock } = this.#group;

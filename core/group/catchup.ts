@@ -106,6 +106,7 @@ export class CatchUp {
         // A new coordinator's own install is not complete before it leads; it never fetches here then.
         acceptor.accept(message.ballot, message.base, message.start, entry);
       }
+      acceptor.follow(message.ballot, message.base, message.start);
       if (message.ballot === log.ballot) learner.claimed(message.decided);
     }
     election.onEntries(from, message);

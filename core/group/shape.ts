@@ -25,16 +25,27 @@ export class Shape {
     this.others = group.spec.members.filter((node) => node !== group.context.self);
   }
 
-  /** The next member in ring order that is not suspected: one node, or none. */
+  /** The next member in ring order that is not suspected and hears us: one node, or none. */
   successors(): NodeId[] {
     const { spec, context } = this.#group;
     const { members } = spec;
     const here = members.indexOf(context.self);
     for (let step = 1; step < members.length; step++) {
       const node = members[(here + step) % members.length]!;
-      if (!context.peers.suspected(node, context.now)) return [node];
+      if (!context.peers.suspected(node, context.now) && !context.peers.deaf(node, context.now)) return [node];
     }
     return [];
+  }
+
+  /** Hops from one member to another, in ring order. */
+  #distance(from: NodeId, to: NodeId): number {
+    const { members } = this.#group.spec;
+    return (members.indexOf(to) - members.indexOf(from) + members.length) % members.length;
+  }
+
+  /** Whether a step from here to `to` stays within one round that began at `origin`, which may itself be skipped. */
+  #withinRound(origin: NodeId, to: NodeId): boolean {
+    return this.#distance(origin, this.#group.context.self) < this.#distance(origin, to);
   }
 
   /** Hands the coordinator's entry to the group. In a ring `full` says that nobody may have cached it. */
@@ -52,7 +63,7 @@ export class Shape {
   passOn(message: Accept, resolved: Entry | null): void {
     const { context } = this.#group;
     const to = this.successors();
-    if (to.length === 0 || to[0] === ballotNode(message.ballot)) return;
+    if (to.length === 0 || !this.#withinRound(ballotNode(message.ballot), to[0]!)) return;
     const full = message.entry.ballot !== message.ballot;
     const entry = resolved && !full ? this.#refer(resolved, message.ballot, to[0]!) : resolved ?? message.entry;
     context.out.send(to, { ...message, entry });
@@ -64,8 +75,10 @@ export class Shape {
     for (const batch of message.batches) this.#keep(batch);
     if (coordinator.ballot !== 0) return;
     const to = this.successors();
-    // Back at the proposer: nobody on the way coordinates. It sends again when it knows who does.
-    if (to.length > 0 && message.batches.some((batch) => originNode(batch.origin) !== to[0])) context.out.send(to, message);
+    if (to.length === 0) return;
+    // Once round without meeting a coordinator: the proposer, if it lives, sends again when it knows one.
+    const batches = message.batches.filter((batch) => this.#withinRound(originNode(batch.origin), to[0]!));
+    if (batches.length > 0) context.out.send(to, batches.length === message.batches.length ? message : { ...message, batches });
   }
 
   /** The entry with all its bytes, or null if a payload never came past. */
@@ -139,14 +152,11 @@ export class Shape {
 
   /** Leaves out the bytes of batches whose proposals went past `to` on their way to the coordinator. */
   #refer(entry: Entry, ballot: Ballot, to: NodeId): Entry {
-    const { members } = this.#group.spec;
-    const distance = (from: NodeId, target: NodeId): number =>
-      (members.indexOf(target) - members.indexOf(from) + members.length) % members.length;
     const coordinator = ballotNode(ballot);
     let changed = false;
     const batches = entry.batches.map((batch) => {
       const proposer = originNode(batch.origin);
-      if (distance(proposer, to) > distance(proposer, coordinator)) return batch;
+      if (this.#distance(proposer, to) > this.#distance(proposer, coordinator)) return batch;
       changed = true;
       return { ...batch, bytes: noBytes };
     });
