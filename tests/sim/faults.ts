@@ -76,7 +76,7 @@ export class Faults {
     this.#network.faults = { delayMinMs: 0.1, delayTypicalMs: 0.5, loss: 0, duplicate: 0, inOrder: this.#network.faults.inOrder };
     for (const host of this.#hosts.values()) {
       host.disk.faults = { ...host.disk.faults, syncMinMs: 0.1, syncTypicalMs: 0.2, stallChance: 0 };
-      host.pause(0);
+      host.resume();
     }
     this.#scar();
     for (const host of this.#hosts.values()) {

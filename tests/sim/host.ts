@@ -24,6 +24,8 @@ export interface Surroundings {
   send(from: NodeId, envelope: Envelope): void;
   /** Just before the input is stepped. */
   stepping(host: Host, input: Input): void;
+  /** After the turn's steps, before anything of it is carried out. */
+  shown(host: Host, inputs: readonly Input[]): void;
   delivered(host: Host, delivery: Delivery): void;
   refused(host: Host, refusal: Refusal): void;
   confirmed(host: Host, confirmation: Confirmation): void;
@@ -123,6 +125,15 @@ export class Host {
     this.#pausedUntil = until;
   }
 
+  /** The process goes on at once. */
+  resume(): void {
+    const { queue } = this.#world;
+    this.#pausedUntil = 0;
+    if (this.#turnEvent === null) return;
+    queue.cancel(this.#turnEvent);
+    this.#turnEvent = queue.at(queue.now, () => this.#turn());
+  }
+
   submit(input: Input): void {
     if (this.core === null) return;
     this.#inbox.push(input);
@@ -158,6 +169,7 @@ export class Host {
     const before = this.view;
     this.view = core.view();
     oracles.shows(this.id, this.view, before);
+    this.#world.shown(this, inputs);
     this.#carryOut(effects);
     this.#world.turned(this, inputs, effects);
   }

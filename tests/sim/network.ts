@@ -84,6 +84,8 @@ export class Network {
     for (const path of this.#paths.values()) {
       path.cut = false;
       path.heldUntil = 0;
+      // What is held back already comes when it comes; nothing new waits for it.
+      path.lastArrival = 0;
     }
   }
 

@@ -4,7 +4,7 @@ import type { GroupId, Millis, NodeId } from "../../core/ids.ts";
 import type { Position } from "../../core/position.ts";
 import type { Host } from "./host.ts";
 import type { SubscriptionOracle } from "./oracle/order.ts";
-import type { Oracles } from "./oracles.ts";
+import { knownBy, type Oracles } from "./oracles.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "./prng.ts";
 import type { EventQueue } from "./queue.ts";
@@ -97,6 +97,13 @@ export class Workload {
         return this.#oracles.subscriptions.get(`${host.id}/${input.subscription}`)?.confirmAsked(input.request, input.groups);
       default:
         return;
+    }
+  }
+
+  shown(host: Host, inputs: readonly Input[]): void {
+    for (const input of inputs) {
+      if (input.kind !== "subscribe" || input.after !== "now") continue;
+      this.#oracles.subscriptions.get(`${host.id}/${input.subscription}`)?.began(knownBy(host.view!, input.groups));
     }
   }
 

@@ -106,6 +106,10 @@ export class World implements Surroundings {
     this.workload.stepping(host, input);
   }
 
+  shown(host: Host, inputs: readonly Input[]): void {
+    this.workload.shown(host, inputs);
+  }
+
   delivered(host: Host, delivery: Delivery): void {
     this.#hash = mix(mix(this.#hash, delivery.entry.instance), delivery.subscription);
     if (this.#trace !== null) {

@@ -112,9 +112,10 @@ export class SubscriptionOracle {
   readonly #order: Order;
   /** Per group: index of the next command it must deliver. */
   readonly #next = new Map<GroupId, number>();
-  /** Started at "now": the node chooses a cut at or below this position, the first delivery shows it. */
+  /** Nothing at or below is delivered, even if it is decided later: the subscription began behind it. */
+  #cut: Position;
+  /** Started at "now": the node's cut is above `position` and at most `#cut`; the first delivery shows it. */
   #open: boolean;
-  readonly #decided: ReadonlyMap<GroupId, Instance>;
 
   constructor(
     options: {
@@ -122,8 +123,8 @@ export class SubscriptionOracle {
       readonly subscription: number;
       readonly groups: readonly GroupId[];
       readonly after: Position | null | "now";
-      /** For "now": the decided prefixes of the node. */
-      readonly decided: ReadonlyMap<GroupId, Instance>;
+      /** For "now": everything at or below was known to the node before it subscribed. */
+      readonly known: Position;
       readonly granted: number;
       readonly all: ReadonlyMap<GroupId, Effective>;
       readonly order: Order;
@@ -135,21 +136,10 @@ export class SubscriptionOracle {
     this.granted = options.granted;
     this.#all = options.all;
     this.#order = options.order;
-    this.#decided = options.decided;
     this.#open = options.after === "now";
-    this.position = options.after === "now" || options.after === null ? beforeAll : options.after;
-    if (this.#open) {
-      for (const group of this.groups) {
-        const commands = this.#all.get(group)!.commands;
-        const decided = options.decided.get(group) ?? 0;
-        for (let at = commands.length - 1; at >= 0; at--) {
-          if (commands[at]!.instance > decided) continue;
-          if (comparePositions(commands[at]!.position, this.position) > 0) this.position = commands[at]!.position;
-          break;
-        }
-      }
-    }
-    for (const group of this.groups) this.#next.set(group, this.#all.get(group)!.above(this.position));
+    this.position = options.after === "now" ? options.known : options.after ?? beforeAll;
+    this.#cut = this.position;
+    for (const group of this.groups) this.#next.set(group, this.#all.get(group)!.above(this.#cut));
   }
 
   get who(): string {
@@ -181,7 +171,7 @@ export class SubscriptionOracle {
 
   /** Nothing it owes lies at or below `position` in `group`. */
   hasPassed(group: GroupId, position: Position): boolean {
-    const next = this.#all.get(group)!.commands[this.#next.get(group)!];
+    const next = this.#all.get(group)!.commands[this.#at(group)];
     return next === undefined || comparePositions(next.position, position) > 0;
   }
 
@@ -191,14 +181,14 @@ export class SubscriptionOracle {
   }
 
   get drained(): boolean {
-    return this.groups.every((group) => this.#next.get(group)! >= this.#all.get(group)!.commands.length);
+    return this.groups.every((group) => this.#at(group) >= this.#all.get(group)!.commands.length);
   }
 
   /** What it must deliver next, for a sentence. */
   get owes(): string {
     return this.groups.map((group) => {
       const commands = this.#all.get(group)!.commands;
-      return `g${group}: ${commands.length - this.#next.get(group)!} of ${commands.length}`;
+      return `g${group}: ${commands.length - this.#at(group)} of ${commands.length}`;
     }).join(", ");
   }
 
@@ -230,26 +220,23 @@ export class SubscriptionOracle {
   }
 
   #command(group: GroupId, position: Position, id: number): Command {
-    if (this.#open && comparePositions(position, this.position) <= 0) this.#settle(group, position);
+    if (this.#open && comparePositions(position, this.#cut) <= 0) this.#settle(position);
     this.#open = false;
-    const at = this.#next.get(group)!;
+    const at = this.#at(group);
     const expected = this.#all.get(group)!.commands[at];
     if (expected === undefined || expected.id !== id || comparePositions(expected.position, position) !== 0) {
       throw new Violation(
         "order",
         `${this.who} delivers command ${id} at ${formatPosition(position)} of g${group}; ` +
-          (expected === undefined ? "nothing more is decided there" : `next is ${expected.id} at ${formatPosition(expected.position)}`),
+          (expected === undefined ? "nothing more is decided there" : `next is ${tellCommand(expected)}`),
       );
     }
     for (const other of this.groups) {
-      const next = other === group ? undefined : this.#all.get(other)!.commands[this.#next.get(other)!];
+      const next = other === group ? undefined : this.#all.get(other)!.commands[this.#at(other)];
       demand(
         next === undefined || comparePositions(next.position, position) > 0,
         "order",
-        () =>
-          `${this.who} delivers g${group} at ${formatPosition(position)} before command ${next!.id} of g${other} at ${
-            formatPosition(next!.position)
-          }`,
+        () => `${this.who} delivers g${group} at ${formatPosition(position)} before ${tellCommand(next!)}`,
       );
     }
     this.#next.set(group, at + 1);
@@ -265,21 +252,34 @@ export class SubscriptionOracle {
     return expected;
   }
 
-  /** The first delivery after "now" lies below the highest decided position: the node's cut was lower in the other groups. */
-  #settle(group: GroupId, position: Position): void {
-    for (const other of this.groups) {
-      const { commands } = this.#all.get(other)!;
-      let at = this.#all.get(other)!.above(position);
-      if (other === group && at > 0) at--;
-      const first = commands[at];
-      demand(
-        other !== group || first === undefined || first.instance > (this.#decided.get(group) ?? 0),
-        "order",
-        () => `${this.who} started behind what was decided and delivers command ${first!.id} of g${group}, decided before`,
-      );
-      this.#next.set(other, at);
+  /** For "now": nothing above this was known to the node when it had subscribed. */
+  began(known: Position): void {
+    if (this.#open) this.#cut = { major: known.major, group: 65_535, minor: 255 };
+  }
+
+  /** Index of the next command it must deliver. */
+  #at(group: GroupId): number {
+    const { commands } = this.#all.get(group)!;
+    let at = this.#next.get(group)!;
+    while (at < commands.length && comparePositions(commands[at]!.position, this.#cut) <= 0) at++;
+    this.#next.set(group, at);
+    return at;
+  }
+
+  /** The first delivery after "now" shows where the node began: from there on it owes everything. */
+  #settle(position: Position): void {
+    this.#cut = this.position;
+    for (const group of this.groups) {
+      const { commands } = this.#all.get(group)!;
+      let at = this.#all.get(group)!.above(position);
+      while (at > 0 && comparePositions(commands[at - 1]!.position, position) === 0) at--;
+      this.#next.set(group, at);
     }
   }
+}
+
+function tellCommand({ id, group, instance, index, position }: Command): string {
+  return `command ${id} at ${formatPosition(position)}, number ${index} of g${group}/${instance}`;
 }
 
 function same(a: ReadonlySet<number> | undefined, b: ReadonlySet<number> | null): boolean {
