@@ -16,7 +16,7 @@ import { problemReply } from "./problems.ts";
 
 export type { AppContext, HttpLimits, JournalStats, LinkStats, MetricsSources, Place, ProcessStats, Service } from "./context.ts";
 export { defaultHttpLimits } from "./context.ts";
-export { Histogram } from "./histogram.ts";
+export { Histogram, type HistogramView } from "./histogram.ts";
 export { locator } from "./locate.ts";
 
 export type App = Hono;

@@ -7,7 +7,7 @@ import type { NodeView } from "../../core/view.ts";
 import type { Carillon, Key, Version } from "../../services/api.ts";
 import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.ts";
 import type { ServiceStats } from "../../services/services.ts";
-import type { Histogram } from "./histogram.ts";
+import type { HistogramView } from "./histogram.ts";
 
 /** The operations of the node. */
 export type Service = Pick<Carillon, "kv" | "log" | "logs" | "append" | "multicast" | "deliveries" | "status">;
@@ -30,10 +30,16 @@ export const defaultHttpLimits: HttpLimits = {
   readyLagEntries: 10_000,
 };
 
+/** As the journal gives them; a journal in memory has no syncs to speak of. */
 export interface JournalStats {
+  /** Taken on disk now. */
   readonly bytes: number;
-  /** Seconds per sync, if the journal syncs. */
-  readonly syncDuration?: Histogram;
+  /** Since the process started. */
+  readonly bytesWritten?: number;
+  readonly records?: number;
+  readonly batches?: number;
+  /** From the write of a batch to its durability. */
+  readonly syncSeconds?: HistogramView;
   /** Set once the journal cannot be written any more. */
   readonly failed?: string;
 }

@@ -20,9 +20,15 @@ export const secondsBuckets: readonly number[] = [
   10,
 ];
 
-export class Histogram {
+export interface HistogramView {
   readonly bounds: readonly number[];
   /** One per bound and one for everything above the last. Not cumulative. */
+  readonly counts: ArrayLike<number>;
+  readonly sum: number;
+}
+
+export class Histogram implements HistogramView {
+  readonly bounds: readonly number[];
   readonly counts: Float64Array;
   sum = 0;
 

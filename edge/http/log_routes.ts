@@ -108,6 +108,8 @@ function unexpected(name: string, next: number, position: string, expect: number
 async function appendToSeveral(front: Front, request: Request): Promise<Reply | Response> {
   const { context, limits } = front;
   refusePromises(request.headers);
+  const expect = "carillon-expect-offset";
+  if (request.headers.has(expect)) throw badRequest(`Cannot use the header "${expect}" here: it is for one log`, { header: expect });
   const query = queryOf(request.url, ["logs", ...writeParameters]);
   const options = callOptions(request, query, limits);
   if (query.has("logs")) {

@@ -4,7 +4,7 @@
  */
 import { ballotNode } from "../../core/ids.ts";
 import type { Front } from "./endpoint.ts";
-import type { Histogram } from "./histogram.ts";
+import type { HistogramView } from "./histogram.ts";
 
 type Labels = Readonly<Record<string, string | number>>;
 
@@ -20,7 +20,7 @@ class Page {
     this.#family(name, help, "counter", samples);
   }
 
-  histogram(name: string, help: string, samples: Iterable<readonly [Labels, Histogram]>): void {
+  histogram(name: string, help: string, samples: Iterable<readonly [Labels, HistogramView]>): void {
     this.#head(name, help, "histogram");
     for (const [labels, { bounds, counts, sum }] of samples) {
       let total = 0;
@@ -188,9 +188,13 @@ function writeLinks(page: Page, { context: { view, names, metrics } }: Front): v
 function writeMachine(page: Page, { context: { metrics } }: Front): void {
   const journal = metrics?.journal?.();
   if (journal !== undefined) {
-    page.gauge("carillon_journal_bytes", "Bytes of the journal on disk.", [[{}, journal.bytes]]);
-    if (journal.syncDuration) {
-      page.histogram("carillon_journal_sync_duration_seconds", "Time of one fdatasync.", [[{}, journal.syncDuration]]);
+    const { bytes, bytesWritten, records, batches, syncSeconds } = journal;
+    page.gauge("carillon_journal_bytes", "Bytes the journal takes.", [[{}, bytes]]);
+    page.counter("carillon_journal_written_bytes_total", "Bytes written.", some(bytesWritten));
+    page.counter("carillon_journal_records_total", "Records written.", some(records));
+    page.counter("carillon_journal_batches_total", "Groups of records that became durable together.", some(batches));
+    if (syncSeconds !== undefined) {
+      page.histogram("carillon_journal_sync_duration_seconds", "From a batch's write to its durability.", [[{}, syncSeconds]]);
     }
   }
   const services = metrics?.services?.();
@@ -204,4 +208,9 @@ function writeMachine(page: Page, { context: { metrics } }: Front): void {
   }
   if (residentBytes !== undefined) page.gauge("process_resident_memory_bytes", "Resident memory.", [[{}, residentBytes]]);
   if (cpuSeconds !== undefined) page.counter("process_cpu_seconds_total", "CPU time, user and system.", [[{}, cpuSeconds]]);
+}
+
+/** A sample without labels, if it is known. */
+function some(value: number | undefined): (readonly [Labels, number])[] {
+  return value === undefined ? [] : [[{}, value]];
 }

@@ -172,6 +172,7 @@ const table: readonly Row[] = [
   [400, "bad-request", "POST", "/v1/append", json, '{"logs":["l"],"records":[{"text":"a"}],"x":1}'],
   [404, "not-found", "POST", "/v1/append", json, '{"logs":["l","none"],"records":[{"text":"a"}]}'],
   [415, "unsupported-type", "POST", "/v1/append", { "content-type": "text/plain" }, "x"],
+  [400, "bad-request", "POST", "/v1/append?logs=l", { "carillon-expect-offset": "1" }, "x"],
   [400, "bad-request", "POST", "/v1/append?logs=", {}, "x"],
   [400, "bad-request", "POST", "/v1/append?logs=l,,l", {}, "x"],
   // Multicast.

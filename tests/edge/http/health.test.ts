@@ -21,7 +21,7 @@ beforeAll(async () => {
         draining: () => draining,
         metrics: {
           services: () => cluster.nodes[0]!.services.stats(),
-          journal: () => ({ bytes: 4_096, syncDuration: syncs, ...(failed === undefined ? {} : { failed }) }),
+          journal: () => ({ bytes: 4_096, syncSeconds: syncs, batches: 2, ...(failed === undefined ? {} : { failed }) }),
           links: () => [{ peer: 'n"2', transport: "h2", sentBytes: 17, reconnects: 2, queuedBytes: 0 }],
           process: () => ({ eventLoopDelayMs: 1.5, residentBytes: 1_000, cpuSeconds: 0.25 }),
         },
@@ -124,6 +124,7 @@ describe("metrics", () => {
     expect(samples.get('carillon_journal_sync_duration_seconds_bucket{le="0.00025"}')).toBe(1);
     expect(samples.get('carillon_journal_sync_duration_seconds_bucket{le="0.5"}')).toBe(2);
     expect(samples.get("carillon_journal_sync_duration_seconds_sum")).toBeCloseTo(0.3002);
+    expect(samples.get("carillon_journal_batches_total")).toBe(2);
     expect(samples.get("carillon_journal_bytes")).toBe(4_096);
     expect(samples.get('carillon_link_sent_bytes_total{peer="n\\"2",transport="h2"}')).toBe(17);
     expect(samples.get("carillon_process_event_loop_delay_seconds")).toBe(0.0015);
