@@ -2,6 +2,7 @@
 import { assert } from "../../core/assert.ts";
 import type { JournalRecord } from "../../core/effects.ts";
 import { type Entry, entryBytes } from "../../core/entry.ts";
+import { CarillonError } from "../../core/errors.ts";
 import type { GroupId, Instance, Millis } from "../../core/ids.ts";
 import { Writer } from "../codec/bytes.ts";
 import type { Clock, Disk, DiskFile } from "../runtime.ts";
@@ -296,8 +297,11 @@ export class DiskJournal implements Journal {
   }
 
   /** What is on the disk is unknown from here on. */
-  #fail(error: Error): void {
+  #fail(cause: Error): void {
     if (this.#failure !== null) return;
+    const error = cause instanceof CarillonError
+      ? cause
+      : new CarillonError("internal", `Cannot write the journal in "${this.#options.disk.root}": ${cause.message}`, { cause });
     this.#failure = error;
     this.#options.onFailure(error);
     for (const batch of this.#queue.splice(0)) for (const done of batch.dones) done(error);

@@ -66,7 +66,7 @@ test("a failed write or sync is told once, to all who wait and all who come, and
     expect(results.map((result) => result.status)).toEqual(["rejected", "rejected", "rejected"]);
     disk[what] = null;
     await expect(append(journal, accept(1, 5))).rejects.toThrow("EIO: i/o error");
-    expect(failures.map((error) => error.message)).toEqual(["EIO: i/o error"]);
+    expect(failures.map((error) => error.message)).toEqual(['Cannot write the journal in "/test": EIO: i/o error']);
     expect(disk.calls).toEqual(what === "failWrite" ? ["write 4096"] : ["write 4096", "sync"]);
     await journal.close();
   }
@@ -78,7 +78,7 @@ test("a failed lazy sync is told although nobody waits", async () => {
   disk.failSync = new Error("EIO: i/o error");
   await append(journal, accept(1, 1));
   await Bun.sleep(90);
-  expect(failures.map((error) => error.message)).toEqual(["EIO: i/o error"]);
+  expect(failures.map((error) => error.message)).toEqual(['Cannot write the journal in "/test": EIO: i/o error']);
   await journal.close();
 });
 
