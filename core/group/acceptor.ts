@@ -131,6 +131,15 @@ export class Acceptor {
     if (ballot > log.ballot && ballot >= this.promised && start <= log.decided) this.install(ballot, base, start, []);
   }
 
+  /** What to ask a peer for that holds the log of `ballot`: behind our own, and behind what of a new ballot is here already. */
+  firstMissing(ballot: Ballot): Instance {
+    const { log } = this.#group;
+    const ahead = this.#ahead;
+    let instance = ballot !== 0 && ballot === log.ballot ? log.last : log.decided;
+    if (ahead && ahead.ballot === ballot && ballot >= this.promised) { while (ahead.entries.has(instance + 1)) instance++; }
+    return instance + 1;
+  }
+
   /** Next in the log of the ballot it holds. */
   append(entry: Entry): void {
     const { log, context, clock } = this.#group;

@@ -10,7 +10,7 @@ import type { Group } from "./group.ts";
 export class CatchUp {
   readonly #group: Group;
   /** The fetch in flight. */
-  #asked: { readonly node: NodeId; readonly again: Millis } | null = null;
+  #asked: { readonly node: NodeId; readonly from: Instance; readonly again: Millis } | null = null;
   /** Since when the same gap has been open, and where. */
   #behindSince: Millis = Infinity;
   #behindAt: Instance = 0;
@@ -49,12 +49,14 @@ export class CatchUp {
   }
 
   fetchFrom(node: NodeId): void {
-    const { context, log, id } = this.#group;
-    if (this.#asked || node === context.self) return;
-    const beat = this.#group.beatOf(node);
-    const same = beat !== null && beat.logBallot === log.ballot && log.ballot !== 0;
-    this.#asked = { node, again: context.now + context.limits.resendMs + 2 * context.peers.rttMs(node) };
-    context.out.send([node], { kind: "fetch", group: id, from: (same ? log.last : log.decided) + 1, bytesMax: context.limits.fetchBytes });
+    if (this.#asked || node === this.#group.context.self) return;
+    this.#ask(node, this.#group.acceptor.firstMissing(this.#group.beatOf(node)?.logBallot ?? 0));
+  }
+
+  #ask(node: NodeId, from: Instance): void {
+    const { context, id } = this.#group;
+    this.#asked = { node, from, again: context.now + context.limits.resendMs + 2 * context.peers.rttMs(node) };
+    context.out.send([node], { kind: "fetch", group: id, from, bytesMax: context.limits.fetchBytes });
   }
 
   onFetch(from: NodeId, message: Fetch): void {
@@ -95,10 +97,9 @@ export class CatchUp {
 
   onEntries(from: NodeId, message: Entries): void {
     const { acceptor, log, learner, context, election } = this.#group;
-    const asked = this.#asked?.node === from;
+    const asked = this.#asked?.node === from ? this.#asked : null;
     if (asked) this.#asked = null;
     if (!isRun(message.entries)) return;
-    const before = log.last + log.decided + log.ballot;
     this.#learnDecided(message);
     if (message.ballot !== 0 && message.ballot >= acceptor.promised && message.ballot >= log.ballot) {
       for (const entry of message.entries) {
@@ -110,19 +111,10 @@ export class CatchUp {
       if (message.ballot === log.ballot) learner.claimed(message.decided);
     }
     election.onEntries(from, message);
-    const progress = log.last + log.decided + log.ballot !== before;
-    const reached = message.entries.at(-1)?.instance ?? 0;
-    if (asked && progress && reached > 0 && reached < message.last) this.#next(from, message);
+    const next = acceptor.firstMissing(message.ballot);
+    // The following chunk, without waiting for a heartbeat.
+    if (asked && next > asked.from && next <= message.last) this.#ask(from, next);
     context.activeUntil = context.now + context.limits.activeMs;
-  }
-
-  /** The following chunk, without waiting for a heartbeat. */
-  #next(from: NodeId, message: Entries): void {
-    const { context, log, id } = this.#group;
-    const reached = message.entries.at(-1)!.instance;
-    const next = Math.max(log.decided, message.ballot === log.ballot ? log.last : reached) + 1;
-    this.#asked = { node: from, again: context.now + context.limits.resendMs + 2 * context.peers.rttMs(from) };
-    context.out.send([from], { kind: "fetch", group: id, from: next, bytesMax: context.limits.fetchBytes });
   }
 
   /** Decided entries count whatever ballot they come from. */
