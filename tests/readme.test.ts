@@ -1,48 +1,14 @@
-/** Every line a page tells its reader to type is typed here, against real processes, and has to print what the page shows. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+/** Every line the README tells its reader to type is typed here, against real processes, and has to print what it shows. */
+import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Running } from "./edge/program.ts";
 import { blocksOf, examplesOf, Reader, type Replacements, runInShell } from "./readme/console.ts";
 
 const root = join(import.meta.dir, "..");
-const page = (path: string): string => readFileSync(join(root, path), "utf8");
+const readme = readFileSync(join(root, "README.md"), "utf8");
 const folder = mkdtempSync(join(tmpdir(), "carillon-readme-"));
-
-/** The program as a user starts it, on ports nobody else has, with its first lines. */
-class Program {
-  readonly #process: Bun.Subprocess<"ignore", "pipe", "inherit">;
-  /** In the order printed. */
-  readonly ports: readonly string[];
-
-  private constructor(process: Bun.Subprocess<"ignore", "pipe", "inherit">, ports: readonly string[]) {
-    this.#process = process;
-    this.ports = ports;
-  }
-
-  /** Waits for so many URLs and for `ready` in what it prints. */
-  static async start(words: readonly string[], count: number): Promise<Program> {
-    const process = Bun.spawn([globalThis.process.execPath, join(root, "edge/main.ts"), ...words], {
-      cwd: folder,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-    const decoder = new TextDecoder();
-    let printed = "";
-    for await (const piece of process.stdout) {
-      printed += decoder.decode(piece, { stream: true });
-      const ports = [...new Set([...printed.matchAll(/http:\/\/localhost:(\d+)/g)].map((match) => match[1]!))];
-      if (ports.length >= count && /\bready\b/.test(printed)) return new Program(process, ports);
-    }
-    throw new Error(`Cannot start "carillon ${words.join(" ")}": it ended after printing\n${printed}`);
-  }
-
-  async stop(): Promise<void> {
-    this.#process.kill("SIGTERM");
-    await this.#process.exited;
-  }
-}
 
 /** A curl that shows no progress, as on a terminal; `own` is ours, which has to do where there is none. */
 function curls(): readonly { readonly name: string; readonly environment: Readonly<Record<string, string>> }[] {
@@ -58,8 +24,9 @@ function curls(): readonly { readonly name: string; readonly environment: Readon
   return Bun.which("curl") === null ? [own] : [{ name: "curl", environment: { CURL_HOME: home } }, own];
 }
 
-async function typed(path: string, replacements: Replacements, environment: Readonly<Record<string, string>>): Promise<string[]> {
-  const examples = examplesOf(page(path));
+/** What differs from the README; docs/http.md has a test like this among those of its routes. */
+async function typed(replacements: Replacements, environment: Readonly<Record<string, string>>): Promise<string[]> {
+  const examples = examplesOf(readme);
   const printed = await runInShell(examples, replacements, environment);
   expect(printed.length).toBe(examples.length);
   const reader = new Reader();
@@ -68,39 +35,22 @@ async function typed(path: string, replacements: Replacements, environment: Read
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-for (const { name, environment } of curls()) {
-  describe(`the README, typed with ${name}`, () => {
-    let demo: Program;
-    beforeAll(async () => {
-      demo = await Program.start(["demo", "--regions", "fra,iad,sin", "--port", "0"], 3);
-    }, 60_000);
-    afterAll(() => demo?.stop());
-
-    test("three regions answer as shown", async () => {
+describe("the README", () => {
+  for (const { name, environment } of curls()) {
+    test(`says what three regions answer, typed with ${name}`, async () => {
+      await using demo = await Running.start(["demo", "--regions", "fra,iad,sin", "--port", "0"], { cwd: folder });
+      const { nodes } = demo.first as { readonly nodes: readonly { readonly httpPort: number }[] };
       const documented = ["localhost:4100", "localhost:4110", "localhost:4120"];
-      const ports = new Map(documented.map((address, at) => [address, `localhost:${demo.ports[at]}`]));
-      expect(examplesOf(page("README.md")).length).toBeGreaterThanOrEqual(12);
-      expect(await typed("README.md", ports, environment)).toEqual([]);
-    }, 60_000);
-  });
-
-  describe(`docs/http.md, typed with ${name}`, () => {
-    let node: Program;
-    beforeAll(async () => {
-      node = await Program.start(["dev", "--http", "127.0.0.1:0"], 1);
-    }, 60_000);
-    afterAll(() => node?.stop());
-
-    test("one node answers as shown", async () => {
-      const ports = new Map([["localhost:4100", `localhost:${node.ports[0]}`]]);
-      expect(examplesOf(page("docs/http.md")).length).toBeGreaterThanOrEqual(20);
-      expect(await typed("docs/http.md", ports, environment)).toEqual([]);
-    }, 60_000);
-  });
-}
+      const ports = new Map(documented.map((address, at) => [address, `localhost:${nodes[at]!.httpPort}`]));
+      expect(examplesOf(readme).length).toBeGreaterThanOrEqual(12);
+      expect(await typed(ports, environment)).toEqual([]);
+      expect(await demo.stop()).toBe(0);
+    }, 120_000);
+  }
+});
 
 describe("the README's program", () => {
-  const program = blocksOf(page("README.md"), "ts").find((block) => block.includes("@carillon/carillon"));
+  const program = blocksOf(readme, "ts").find((block) => block.includes("@carillon/carillon"));
 
   test("prints what its comments say", async () => {
     if (program === undefined) throw new Error("Cannot find the embedded example in README.md");

@@ -78,7 +78,8 @@ export class Reader {
   compare(example: Example, printed: string): string | null {
     const names: string[] = [];
     const pattern = new RegExp(`^${example.shown.map((line) => this.#linePattern(line, names)).join("")}$`);
-    const match = pattern.exec(normal(printed).trimEnd() + "\n");
+    const text = normal(printed).trimEnd();
+    const match = pattern.exec(text === "" ? "" : `${text}\n`);
     if (match === null) return this.#difference(example, printed, "the output is not as shown");
     for (const [at, shown] of names.entries()) {
       const real = match[at + 1]!;
