@@ -11,6 +11,13 @@ describe("tidy", () => {
   const tree = readTree(root);
   for (const [fact, rule] of Object.entries(rules)) test(fact, () => expect(sentences(rule(tree))).toEqual([]));
 
+  test("npm and Deno know the same tasks", async () => {
+    const read = (path: string): Promise<Record<string, Record<string, string>>> => Bun.file(`${root}/${path}`).json();
+    const scripts = Object.keys((await read("package.json"))["scripts"]!).filter((name) => !name.includes(":"));
+    expect(Object.keys((await read("deno.json"))["tasks"]!).sort()).toEqual(scripts.sort());
+    expect(scripts).toEqual(expect.arrayContaining(["start", "demo", "test", "check", "build", "bench"]));
+  });
+
   test("there is something to check in every layer", () => {
     const count = (folder: string): number => tree.sources.filter(({ path }) => path.startsWith(folder)).length;
     expect(["core/", "services/", "edge/", "tests/"].map((folder) => [folder, count(folder) >= 2])).toEqual([

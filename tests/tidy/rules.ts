@@ -19,7 +19,7 @@ const layers: readonly (readonly [from: string, to: readonly string[]])[] = [
   ["edge/runtime/", ["edge/runtime/", "edge/runtime.ts", "core/"]],
   ["edge/", ["edge/", "services/", "core/", "#runtime"]],
   ["tests/", ["tests/", "bench/", "edge/", "services/", "core/", "mod.ts", "#runtime"]],
-  ["bench/", ["bench/", "edge/", "services/", "core/", "mod.ts", "#runtime"]],
+  ["bench/", ["bench/", "tests/harness/", "edge/", "services/", "core/", "mod.ts", "#runtime"]],
   ["compat/", ["compat/"]],
 ];
 
