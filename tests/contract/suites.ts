@@ -5,9 +5,10 @@ import { core } from "./core.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
 import { links } from "./links.ts";
+import { node } from "./node.ts";
 import { streams } from "./streams.ts";
 
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, links];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node];

@@ -1,3 +1,4 @@
+/** The host drives a real core over a disk that can hold, fail and lose: what leaves, when, and in which order. */
 import { expect, test } from "bun:test";
 import type { Confirmation, Delivery, Envelope, Input, Refusal } from "../../core/effects.ts";
 import { ballot } from "../../core/ids.ts";

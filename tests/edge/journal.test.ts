@@ -1,3 +1,4 @@
+/** The journal while it runs: group commit, modes, failures, segments and reading back. */
 import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

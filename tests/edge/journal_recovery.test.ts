@@ -1,3 +1,4 @@
+/** The journal after an end: what comes back, what is cut, what is refused. */
 import { expect, test } from "bun:test";
 import type { JournalRecord } from "../../core/effects.ts";
 import { CarillonError } from "../../core/errors.ts";

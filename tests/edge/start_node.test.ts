@@ -1,3 +1,4 @@
+/** Whole nodes with real links and real disks in this process: one order, restarts, and refusals to start. */
 import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
