@@ -6,19 +6,23 @@
 import type { Position } from "../core/position.ts";
 
 const noBytes = new Uint8Array(0);
+/** Up to here a loop copies faster than a view is made. */
+const loopBytesMax = 256;
 /** The largest whole number 7 bytes may hold and still be exact. */
 const high24Max = 0x1fffff;
 
 export class Reader {
   #bytes: Uint8Array = noBytes;
   #at = 0;
+  #end = 0;
   #failed = false;
 
   /** One reader serves many commands; nothing is allocated per command. */
-  reset(bytes: Uint8Array, at = 0): this {
+  reset(bytes: Uint8Array, at = 0, end: number = bytes.byteLength): this {
     this.#bytes = bytes;
     this.#at = at;
-    this.#failed = at > bytes.byteLength;
+    this.#end = end;
+    this.#failed = at > end;
     return this;
   }
 
@@ -29,7 +33,7 @@ export class Reader {
 
   /** Everything read was there and nothing is left over. */
   get done(): boolean {
-    return !this.#failed && this.#at === this.#bytes.byteLength;
+    return !this.#failed && this.#at === this.#end;
   }
 
   get at(): number {
@@ -37,7 +41,7 @@ export class Reader {
   }
 
   get left(): number {
-    return this.#bytes.byteLength - this.#at;
+    return this.#end - this.#at;
   }
 
   fail(): void {
@@ -51,7 +55,7 @@ export class Reader {
 
   #take(count: number): number {
     const at = this.#at;
-    if (this.#failed || count > this.#bytes.byteLength - at) {
+    if (this.#failed || count > this.#end - at) {
       this.#failed = true;
       return -1;
     }
@@ -87,25 +91,28 @@ export class Reader {
     return { major: this.u53(), group: this.u16(), minor: this.u8() };
   }
 
-  /** A view, valid as long as what is read from. */
-  bytes(count: number): Uint8Array {
+  skip(count: number): void {
+    this.#take(count);
+  }
+
+  /** So many bytes into `target`. Without a view where that is cheaper: garbage counts, one per command. */
+  copy(count: number, target: Uint8Array, targetAt: number): void {
     const at = this.#take(count);
-    return at < 0 ? noBytes : this.#bytes.subarray(at, at + count);
+    if (at < 0) return;
+    if (count > loopBytesMax) target.set(this.#bytes.subarray(at, at + count), targetAt);
+    else for (let i = 0; i < count; i++) target[targetAt + i] = this.#bytes[at + i]!;
+  }
+
+  /** A copy of so many bytes. */
+  slice(count: number): Uint8Array {
+    const at = this.#take(count);
+    return at < 0 ? noBytes : this.#bytes.slice(at, at + count);
   }
 
   /** So many bytes as a binary string: one character per byte. */
   binary(count: number): string {
     const at = this.#take(count);
     return at < 0 ? "" : binaryString(this.#bytes, at, at + count);
-  }
-
-  rest(): Uint8Array {
-    return this.bytes(this.left);
-  }
-
-  /** What `rest` would return, without moving there. */
-  ahead(): Uint8Array {
-    return this.#failed ? noBytes : this.#bytes.subarray(this.#at);
   }
 }
 
@@ -185,9 +192,17 @@ export function writeU53(bytes: Uint8Array, at: number, value: number): void {
 
 /** Arguments of one `fromCharCode`: far below what any engine takes. */
 const chunk = 4_096;
+/** Up to here a plain array is faster than a view, which would have to be allocated. */
+const short = 128;
+const codes: number[] = [];
 
 /** One character per byte, so that `<` on strings is the order of the bytes. */
 export function binaryString(bytes: Uint8Array, from = 0, to: number = bytes.byteLength): string {
+  if (to - from <= short) {
+    codes.length = to - from;
+    for (let at = from; at < to; at++) codes[at - from] = bytes[at]!;
+    return String.fromCharCode.apply(null, codes);
+  }
   let text = "";
   for (let at = from; at < to; at += chunk) {
     text += String.fromCharCode.apply(null, bytes.subarray(at, Math.min(to, at + chunk)) as unknown as number[]);

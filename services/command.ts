@@ -28,20 +28,19 @@ export function stamp(command: Uint8Array, service: number, request: number): Ui
   return command;
 }
 
-/** The request number of a command that is at least a header long. */
-export function requestOf(command: Uint8Array): number {
-  return (command[5]! | command[6]! << 8) * 2 ** 32 + readU32(command, 1);
+/** The request number of a command that starts at `at` and is at least a header long. */
+export function requestOf(bytes: Uint8Array, at: number): number {
+  return (bytes[at + 5]! | bytes[at + 6]! << 8) * 2 ** 32 + readU32(bytes, at + 1);
 }
 
+/** One command: `bytes` from `at` to before `end`, valid during the call. */
+export type Visit = (position: Position, bytes: Uint8Array, at: number, end: number, origin: Origin) => void;
+
 /**
- * Calls back with each command of a delivery, as views that are valid during the call. What a
- * proposer's batch says wrongly about its own lengths is cut off there, the same at every node.
+ * Calls back with each command of a delivery. What a proposer's batch says wrongly about its own
+ * lengths is cut off there, the same at every node.
  */
-export function eachDelivered(
-  delivery: Delivery,
-  order: Order,
-  visit: (position: Position, command: Uint8Array, origin: Origin) => void,
-): void {
+export function eachDelivered(delivery: Delivery, order: Order, visit: Visit): void {
   const { group, entry, from, to, repeated } = delivery;
   let first = 0;
   for (let i = 0; i < entry.batches.length && first < to; i++) {
@@ -54,7 +53,7 @@ export function eachDelivered(
         const length = readU32(bytes, at);
         at += 4;
         if (length > bytes.byteLength - at) break;
-        if (index >= from) visit(commandPosition(order, group, entry, index), bytes.subarray(at, at + length), batch.origin);
+        if (index >= from) visit(commandPosition(order, group, entry, index), bytes, at, at + length, batch.origin);
         at += length;
       }
     }

@@ -31,7 +31,7 @@ export function writeType(writer: Writer, type: string): void {
 /** Moves past a type; fails the reader on a code that means nothing. */
 export function skipType(reader: Reader): void {
   const code = reader.u8();
-  if (code === explicit) reader.bytes(reader.u8());
+  if (code === explicit) reader.skip(reader.u8());
   else if (code >= common.length) reader.fail();
 }
 

@@ -3,10 +3,10 @@
  * on the node that proposed a command answers it; all others apply in silence.
  */
 import type { Delivery } from "../core/effects.ts";
-import type { GroupId, Origin } from "../core/ids.ts";
+import type { GroupId } from "../core/ids.ts";
 import { comparePositions, type Position, start } from "../core/position.ts";
 import { Reader } from "./bytes.ts";
-import { eachDelivered, headerBytes, requestOf } from "./command.ts";
+import { eachDelivered, headerBytes, requestOf, type Visit } from "./command.ts";
 import type { Machine } from "./machine.ts";
 import type { Orderer, Subscription } from "./orderer.ts";
 import type { Requests } from "./requests.ts";
@@ -76,14 +76,14 @@ export class Replica {
     if (this.#waiters.length > 0) this.#wake();
   }
 
-  readonly #apply = (position: Position, command: Uint8Array, origin: Origin): void => {
+  readonly #apply: Visit = (position, bytes, at, end, origin) => {
     this.#applied = position;
     this.#commands++;
-    const machine = command.byteLength < headerBytes ? null : this.#machines[command[0]!] ?? null;
+    const machine = end - at < headerBytes ? null : this.#machines[bytes[at]!] ?? null;
     if (machine === null) return;
     const ours = origin === this.#orderer.origin;
-    const result = machine.apply(position, this.#reader.reset(command, headerBytes), ours);
-    if (ours && result !== null) this.#requests.settle(requestOf(command), { position, result } satisfies Reply<object>, this.home);
+    const result = machine.apply(position, this.#reader.reset(bytes, at + headerBytes, end), ours);
+    if (ours && result !== null) this.#requests.settle(requestOf(bytes, at), { position, result } satisfies Reply<object>, this.home);
   };
 
   #wake(): void {

@@ -25,6 +25,8 @@ interface Slab {
 
 const headerBytes = 8;
 const firstHandles = 256;
+/** No slab, and no next free handle. */
+const none = -1;
 
 export class Slabs {
   readonly #slabBytes: number;
@@ -35,10 +37,11 @@ export class Slabs {
   #current = -1;
   /** An empty slab kept for the next time one is needed. */
   #spare: Uint8Array | null = null;
-  /** Per handle: slab · slabBytes + offset; −1 − (next free handle) when free. */
-  #places = new Float64Array(firstHandles);
+  /** Per handle: its slab, or `none` while it is free; and the offset of its record there, or the next free handle. */
+  #slabOf = new Int32Array(firstHandles);
+  #offsets = new Int32Array(firstHandles);
   #handles = 0;
-  #freeHandle = -1;
+  #freeHandle = none;
   /** Over all shared slabs: used, and of that live. */
   #used = 0;
   #live = 0;
@@ -59,24 +62,24 @@ export class Slabs {
 
   /** The buffer that holds the value now; it starts there at `start(handle)`. */
   buffer(handle: number): Uint8Array {
-    return this.#slabs[Math.floor(this.#places[handle]! / this.#slabBytes)]!.bytes;
+    return this.#slabs[this.#slabOf[handle]!]!.bytes;
   }
 
   start(handle: number): number {
-    return this.#places[handle]! % this.#slabBytes + headerBytes;
+    return this.#offsets[handle]! + headerBytes;
   }
 
   size(handle: number): number {
-    return readU32(this.buffer(handle), this.#places[handle]! % this.#slabBytes);
+    return readU32(this.buffer(handle), this.#offsets[handle]!);
   }
 
   free(handle: number): void {
-    const place = this.#places[handle]!;
-    assert(place >= 0, `Cannot free value ${handle}: it is not in use`);
-    const index = Math.floor(place / this.#slabBytes);
+    const index = this.#slabOf[handle]!;
+    assert(index !== none, `Cannot free value ${handle}: it is not in use`);
     const slab = this.#slabs[index]!;
-    const bytes = headerBytes + readU32(slab.bytes, place % this.#slabBytes);
-    this.#places[handle] = -2 - this.#freeHandle;
+    const bytes = headerBytes + readU32(slab.bytes, this.#offsets[handle]!);
+    this.#slabOf[handle] = none;
+    this.#offsets[handle] = this.#freeHandle;
     this.#freeHandle = handle;
     slab.live -= bytes;
     if (slab.bytes.byteLength !== this.#slabBytes) {
@@ -97,19 +100,18 @@ export class Slabs {
   /** Bytes of memory held for them. */
   get heldBytes(): number {
     const shared = this.#slabs.reduce((sum, slab) => sum + (slab === null ? 0 : slab.bytes.byteLength), 0);
-    return shared + (this.#spare?.byteLength ?? 0) + this.#places.byteLength;
+    return shared + (this.#spare?.byteLength ?? 0) + this.#slabOf.byteLength + this.#offsets.byteLength;
   }
 
   #newHandle(): number {
     const free = this.#freeHandle;
-    if (free >= 0) {
-      this.#freeHandle = -2 - this.#places[free]!;
+    if (free !== none) {
+      this.#freeHandle = this.#offsets[free]!;
       return free;
     }
-    if (this.#handles === this.#places.length) {
-      const places = new Float64Array(Math.ceil(this.#places.length * 1.5));
-      places.set(this.#places);
-      this.#places = places;
+    if (this.#handles === this.#slabOf.length) {
+      this.#slabOf = longer(this.#slabOf);
+      this.#offsets = longer(this.#offsets);
     }
     return this.#handles++;
   }
@@ -129,7 +131,8 @@ export class Slabs {
     const slab = this.#slabs[index]!;
     writeU32(slab.bytes, slab.used, size);
     writeU32(slab.bytes, slab.used + 4, handle);
-    this.#places[handle] = index * this.#slabBytes + slab.used;
+    this.#slabOf[handle] = index;
+    this.#offsets[handle] = slab.used;
     slab.used += bytes;
     slab.live += bytes;
   }
@@ -177,7 +180,7 @@ export class Slabs {
       const size = readU32(bytes, at);
       const handle = readU32(bytes, at + 4);
       // A handle that points elsewhere, or is free, has left this record behind.
-      if (this.#places[handle] === index * this.#slabBytes + at) {
+      if (this.#slabOf[handle] === index && this.#offsets[handle] === at) {
         this.#live -= headerBytes + size;
         this.#place(handle, size);
         this.buffer(handle).set(bytes.subarray(at + headerBytes, at + headerBytes + size), this.start(handle));
@@ -186,4 +189,10 @@ export class Slabs {
     }
     this.#drop(index);
   }
+}
+
+function longer(column: Int32Array): Int32Array<ArrayBuffer> {
+  const longer = new Int32Array(Math.ceil(column.length * 1.5));
+  longer.set(column);
+  return longer;
 }

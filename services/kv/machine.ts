@@ -61,7 +61,7 @@ export class KvMachine implements Machine {
     const condition = reader.u8();
     const version = condition === ifAtVersion ? reader.position() : noPosition;
     const key = reader.binary(reader.u16());
-    const content = reader.ahead();
+    const content = reader.at;
     if (op === opPut) skipType(reader);
     if (!reader.ok || key === "" || condition > ifAtVersion || op !== opPut && !(op === opDelete && reader.done)) return badRequest;
 
@@ -71,7 +71,8 @@ export class KvMachine implements Machine {
       if (!holds) return reply ? { kind: "refused", current: handle < 0 ? null : this.#copy(key, handle, false) } : null;
     }
     if (op === opDelete) return this.#delete(key) ? deleted : absent;
-    return this.#put(key, position, content) ? replaced : created;
+    reader.rewind(content);
+    return this.#put(key, position, reader) ? replaced : created;
   }
 
   read(key: string): Stored | null {
@@ -111,17 +112,18 @@ export class KvMachine implements Machine {
     return hash.digest();
   }
 
-  /** Whether there was one before. `content` is type and value as they came. */
-  #put(key: string, position: Position, content: Uint8Array): boolean {
-    const handle = this.#slabs.allocate(positionBytes + content.byteLength);
+  /** Whether there was one before. Type and value are stored as they come. */
+  #put(key: string, position: Position, content: Reader): boolean {
+    const size = content.left;
+    const handle = this.#slabs.allocate(positionBytes + size);
     const buffer = this.#slabs.buffer(handle);
     const start = this.#slabs.start(handle);
     writeU53(buffer, start, position.major);
     buffer[start + 7] = position.group;
     buffer[start + 8] = position.group >>> 8;
     buffer[start + 9] = position.minor;
-    buffer.set(content, start + positionBytes);
-    this.#bytes += content.byteLength;
+    content.copy(size, buffer, start + positionBytes);
+    this.#bytes += size;
     const before = this.#tree.set(key, handle);
     if (before < 0) {
       this.#bytes += key.length;
@@ -158,6 +160,6 @@ export class KvMachine implements Machine {
     const reader = this.#read(handle);
     const version = reader.position();
     const type = readType(reader);
-    return { key, version, type, bytes: keysOnly ? noBytes : reader.bytes(end - reader.at).slice() };
+    return { key, version, type, bytes: keysOnly ? noBytes : reader.slice(end - reader.at) };
   }
 }

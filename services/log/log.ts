@@ -62,7 +62,7 @@ export class OneLog implements Log {
     await ready(context, replica, options, () => `read log "${this.name}"`);
 
     const from = place(this.name, machine.extent(this.name), wanted, options?.clamp ?? false);
-    if (waitMs > 0 && from === machine.extent(this.name).next) await this.#change(machine, waitMs, options?.signal);
+    if (waitMs > 0 && from === machine.extent(this.name).next) await this.#arrival(machine, from, waitMs, options?.signal);
     // While it waited, the log may also have been trimmed beyond where it waited.
     const { first, next } = machine.extent(this.name);
     const at = from < first && options?.clamp === true ? first : from;
@@ -93,13 +93,15 @@ export class OneLog implements Log {
     return { ...this.#logs.info(this.name, hosted), ...result.extent, position: formatPosition(position) };
   }
 
-  /** Resolves when the log changes or the time is over. */
-  async #change(machine: LogMachine, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves when the record at `offset` is there or the time is over. */
+  async #arrival(machine: LogMachine, offset: number, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
     let cancel = () => {};
     const options = signal === undefined ? { timeoutMs: waitMs } : { timeoutMs: waitMs, signal };
     try {
       await this.#logs.context.requests.ask<void>({ what: () => `read log "${this.name}"`, write: false, options }, (request) => {
-        cancel = machine.watch(this.name, () => this.#logs.context.requests.settle(request, undefined));
+        cancel = machine.watch(this.name, () => {
+          if (machine.extent(this.name).next > offset) this.#logs.context.requests.settle(request, undefined);
+        });
       });
     } catch (error) {
       if (!(error instanceof CarillonError) || error.code !== "timeout") throw error;

@@ -119,7 +119,7 @@ export class LogMachine implements Machine {
     const count = reader.u16();
     const records = reader.at;
     // All of it is looked at before any of it is written.
-    for (let i = 0; i < count && reader.ok; i++) readRecord(reader);
+    for (let i = 0; i < count && reader.ok; i++) takeRecord(null, position, reader);
     if (!reader.done || count === 0 || expecting > 1 || expecting === 1 && !alone) return badRequest;
 
     if (expecting === 1) {
@@ -131,10 +131,7 @@ export class LogMachine implements Machine {
       const log = this.#log(name);
       const first = log.next;
       reader.rewind(records);
-      for (let i = 0; i < count; i++) {
-        const { content, length } = readRecord(reader);
-        log.append(position, content, length);
-      }
+      for (let i = 0; i < count; i++) takeRecord(log, position, reader);
       if (reply) parts.push({ log: name, first, next: log.next });
       this.#changed(name);
     }
@@ -163,12 +160,13 @@ export class LogMachine implements Machine {
   }
 }
 
-/** Moves past a record. Type and payload stay together, as they came. */
-function readRecord(reader: Reader): { readonly length: number; readonly content: Uint8Array } {
+/** Appends the record at the reader; type and payload stay together, as they came. Without a log it only moves past it. */
+function takeRecord(log: Segments | null, position: Position, reader: Reader): void {
   const length = reader.u32();
   const start = reader.at;
   skipType(reader);
   const size = reader.at - start + length;
   reader.rewind(start);
-  return { length, content: reader.bytes(size) };
+  if (log === null) reader.skip(size);
+  else log.append(position, reader, size, length);
 }

@@ -61,18 +61,18 @@ export class Segments {
     return this.#segments.reduce((sum, segment) => sum + segment.data.byteLength + segment.starts.byteLength, 0);
   }
 
-  /** `content` is type and payload as they came; the last `payloadBytes` of it are the payload. */
-  append(position: Position, content: Uint8Array, payloadBytes: number): void {
-    const segment = this.#room(headerBytes + content.byteLength);
+  /** The next `size` bytes of `content` are type and payload, the last `payloadBytes` of them the payload. */
+  append(position: Position, content: Reader, size: number, payloadBytes: number): void {
+    const segment = this.#room(headerBytes + size);
     const { data, used } = segment;
     writeU32(data, used, payloadBytes);
     writeU53(data, used + 4, position.major);
     data[used + 11] = position.group;
     data[used + 12] = position.group >>> 8;
     data[used + 13] = position.minor;
-    data.set(content, used + headerBytes);
+    content.copy(size, data, used + headerBytes);
     segment.starts[segment.count++] = used;
-    segment.used = used + headerBytes + content.byteLength;
+    segment.used = used + headerBytes + size;
     segment.payload += payloadBytes;
     this.#bytes += payloadBytes;
     this.#next++;
@@ -150,7 +150,7 @@ export class Segments {
     const reader = this.#reader.reset(segment.data, start + 4);
     const position = reader.position();
     const type = readType(reader);
-    return { offset: segment.base + index, position, type, bytes: reader.bytes(length).slice() };
+    return { offset: segment.base + index, position, type, bytes: reader.slice(length) };
   }
 }
 

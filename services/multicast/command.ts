@@ -25,12 +25,11 @@ export function encodeMessage(message: Message): Uint8Array {
   return writer.bytes(bytes).out;
 }
 
-/** The message at the reader, its bytes a view; null if it is malformed. */
+/** A copy of the message at the reader; null if it is malformed. */
 export function parseMessage(reader: Reader): Message | null {
   const count = reader.u8();
   const groups: GroupId[] = [];
   for (let i = 0; i < count && reader.ok; i++) groups.push(reader.u16());
   const type = readType(reader);
-  const bytes = reader.rest();
-  return reader.ok && groups.length > 0 ? { groups, type, bytes } : null;
+  return reader.ok && groups.length > 0 ? { groups, type, bytes: reader.slice(reader.left) } : null;
 }

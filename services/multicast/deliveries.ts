@@ -109,14 +109,13 @@ class Listener {
   /** Queues what is the listener's; returns how many commands were not, which must not use up its demand. */
   #pass(delivery: Delivery): number {
     let passed = delivery.to - delivery.from;
-    eachDelivered(delivery, this.#context.orderer.topology.order, (position, command) => {
-      if (command.byteLength < headerBytes || command[0] !== multicastService) return;
-      const message = parseMessage(this.#reader.reset(command, headerBytes));
+    eachDelivered(delivery, this.#context.orderer.topology.order, (position, bytes, at, end) => {
+      if (end - at < headerBytes || bytes[at] !== multicastService) return;
+      const message = parseMessage(this.#reader.reset(bytes, at + headerBytes, end));
       if (message === null || !message.groups.some((id) => this.#addressed.has(id))) return;
       passed--;
       const groups = message.groups.map((id) => groupById(this.#context.orderer.topology, id).name);
-      const content = { type: message.type, bytes: message.bytes.slice() };
-      this.#queue.push(new Arrived(position, groups, content, this.#context.cbor));
+      this.#queue.push(new Arrived(position, groups, message, this.#context.cbor));
     });
     return passed;
   }

@@ -145,6 +145,11 @@ export class TestOrderer implements Orderer {
     return this.#subscriptions.filter(({ closed }) => !closed).length;
   }
 
+  /** Of the open subscriptions: what they hear and how much more may come. */
+  view(): { readonly groups: readonly GroupId[]; readonly demand: number }[] {
+    return this.#subscriptions.filter(({ closed }) => !closed).map(({ groups, demand }) => ({ groups, demand }));
+  }
+
   /** Nothing is delivered here any more until `resume`. */
   pause(): void {
     this.#paused = true;

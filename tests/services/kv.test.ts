@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
 import fc from "fast-check";
-import { CarillonError } from "../../core/errors.ts";
 import type { Entry, ReadOptions, ScanOptions, WriteResult } from "../../services/api.ts";
+import { failure } from "../harness/failure.ts";
 import { settled } from "../harness/sequencer.ts";
 import { type ServicesCluster, servicesCluster, twoGroups } from "../harness/services_cluster.ts";
 
@@ -14,16 +14,6 @@ function cluster(...args: Parameters<typeof servicesCluster>): ServicesCluster {
   const made = servicesCluster(...args);
   open.push(made);
   return made;
-}
-
-async function failure(promise: Promise<unknown>): Promise<CarillonError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof CarillonError) return error;
-    throw error;
-  }
-  throw new Error("Cannot go on: it should have failed");
 }
 
 function shown(entry: Entry | null): unknown {

@@ -159,7 +159,7 @@ test("messages come back, and no bytes make the parser throw", () => {
 
 test("request numbers of 48 bits and integers of 53 bits survive", () => {
   for (const request of [1, 2 ** 31, 2 ** 32, 2 ** 32 + 5, 2 ** 48 - 1]) {
-    expect(requestOf(stamp(new Uint8Array(headerBytes), 2, request))).toBe(request);
+    expect(requestOf(stamp(new Uint8Array(headerBytes), 2, request), 0)).toBe(request);
   }
   for (const value of [0, 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 52 + 12_345, Number.MAX_SAFE_INTEGER]) {
     const written = new Writer(7).u53(value).out;
@@ -187,8 +187,8 @@ test("a delivery is walked from its first command to its last, past repeated bat
   const walk = (from: number, to: number, repeated: number[]) => {
     const seen: string[] = [];
     const delivery: Delivery = { subscription: 1, group: 3, entry, from, to, repeated: repeated.length > 0 ? new Set(repeated) : null };
-    eachDelivered(delivery, { merge: "ts" }, (position, command, origin) => {
-      seen.push(`${new TextDecoder().decode(command)}${position.major}n${origin}`);
+    eachDelivered(delivery, { merge: "ts" }, (position, bytes, at, end, origin) => {
+      seen.push(`${new TextDecoder().decode(bytes.subarray(at, end))}${position.major}n${origin}`);
     });
     return seen.join(" ");
   };

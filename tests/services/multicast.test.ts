@@ -1,0 +1,173 @@
+import { afterEach, expect, test } from "bun:test";
+import { commandPosition, formatPosition } from "../../core/position.ts";
+import type { DeliveryEvent } from "../../services/api.ts";
+import { failure } from "../harness/failure.ts";
+import { settled } from "../harness/sequencer.ts";
+import { type ServicesCluster, servicesCluster, twoGroups } from "../harness/services_cluster.ts";
+
+const open: ServicesCluster[] = [];
+afterEach(async () => {
+  for (const { services } of open.splice(0)) for (const each of services) await each.close();
+});
+
+function cluster(...args: Parameters<typeof servicesCluster>): ServicesCluster {
+  const made = servicesCluster(...args);
+  open.push(made);
+  return made;
+}
+
+function shown(event: DeliveryEvent): string {
+  return event.kind === "message" ? `${event.text()}@${event.groups.join("+")}` : event.kind;
+}
+
+/** Reads up to the `caught-up`, or so many events. */
+async function take(events: AsyncIterable<DeliveryEvent>, count = Infinity): Promise<DeliveryEvent[]> {
+  const seen: DeliveryEvent[] = [];
+  for await (const event of events) {
+    seen.push(event);
+    if (seen.length === count || event.kind === "caught-up" && count === Infinity) break;
+  }
+  return seen;
+}
+
+test("every listener hears what was sent to its groups, in one order", async () => {
+  const { services: [a, b] } = cluster({ topology: twoGroups, seed: 7 });
+  const sent = await Promise.all(
+    Array.from({ length: 60 }, (_, index) => {
+      const groups = [["eu"], ["us"], ["eu", "us"], ["world"]][index % 4]!;
+      return (index % 3 ? a! : b!).multicast(groups, `${index}`).then(({ position }) => ({ index, groups, position }));
+    }),
+  );
+  const ordered = sent.sort((x, y) => x.position < y.position ? -1 : 1);
+  const heard = async (groups: string[]) => {
+    const [atA, atB] = await Promise.all([a!, b!].map((node) => take(node.deliveries(groups, { after: "start" }))));
+    expect(atA!.map(shown)).toEqual(atB!.map(shown));
+    return atA!.slice(0, -1).map((event) => event.kind === "message" ? [event.text(), event.position] : event.kind);
+  };
+  const expected = (...names: string[]) =>
+    ordered.filter(({ groups }) => groups.some((name) => names.includes(name))).map(({ index, position }) => [`${index}`, position]);
+  // What goes through the spanning group by its own name reaches everybody it spans.
+  expect(await heard(["eu"])).toEqual(expected("eu", "world"));
+  expect(await heard(["us"])).toEqual(expected("us", "world"));
+  expect(await heard(["world"])).toEqual(expected("world"));
+  expect(await heard(["eu", "us"])).toEqual(expected("eu", "us", "world"));
+});
+
+test("a message keeps its type and bytes, and says which groups it was for", async () => {
+  const { services: [a] } = cluster({ nodes: 1, topology: twoGroups });
+  const { position } = await a!.multicast(["us", "eu", "us"], { bytes: new Uint8Array([1, 2]), type: "image/png" });
+  const [event] = await take(a!.deliveries(["us"], { after: "start" }));
+  if (event?.kind !== "message") throw new Error("Cannot go on: no message");
+  expect([event.position, event.groups, event.type, event.bytes()]).toEqual([position, ["us", "eu"], "image/png", new Uint8Array([1, 2])]);
+});
+
+test("a stream resumes behind any position and misses nothing", async () => {
+  const { services: [a], sequencer } = cluster({ nodes: 1, topology: twoGroups });
+  for (let n = 0; n < 30; n++) await a!.multicast([n % 2 ? "eu" : "us"], `${n}`);
+  const all = await take(a!.deliveries(["eu", "us"], { after: "start" }));
+  for (const { group, entry } of sequencer.ordered) {
+    const after = formatPosition(commandPosition(sequencer.topology.order, group, entry, 0));
+    const rest = await take(a!.deliveries(["eu", "us"], { after }));
+    expect(rest.map(shown)).toEqual(
+      all.filter(({ kind, ...event }) => kind === "caught-up" || (event as { position: string }).position > after).map(shown),
+    );
+  }
+});
+
+test("from now on means not what was ordered before, and where it caught up is where to resume", async () => {
+  const { services: [a, b] } = cluster();
+  await a!.multicast(["main"], "before");
+  const events = a!.deliveries(["main"])[Symbol.asyncIterator]();
+  const first = (await events.next()).value!;
+  expect(first.kind).toBe("caught-up");
+  await b!.multicast(["main"], "after");
+  expect(shown((await events.next()).value!)).toBe("after@main");
+  await events.return!();
+  if (first.kind !== "caught-up") throw new Error("Cannot go on: not caught up");
+  expect((await take(a!.deliveries(["main"], { after: first.position }))).map(shown)).toEqual(["after@main", "caught-up"]);
+});
+
+test("commands of other services are passed over without using up the listener's demand", async () => {
+  const { services: [a] } = cluster({ nodes: 1, limits: { streamCommands: 2 } });
+  await a!.multicast(["main"], "first");
+  for (let n = 0; n < 50; n++) await a!.kv.put(`k${n}`, "v");
+  await a!.multicast(["main"], "second");
+  expect((await take(a!.deliveries(["main"], { after: "start" }))).map(shown)).toEqual(["first@main", "second@main", "caught-up"]);
+});
+
+test("a listener that does not read holds up only itself, and no more than its demand waits for it", async () => {
+  const { services: [a], orderers } = cluster({ nodes: 1, limits: { streamCommands: 3 } });
+  const events = a!.deliveries(["main"])[Symbol.asyncIterator]();
+  for (let n = 0; n < 20; n++) await a!.multicast(["main"], `${n}`);
+  expect(orderers[0]!.view().map(({ demand }) => demand)).toEqual([Infinity, 0]);
+  const seen: string[] = [];
+  while (seen.length < 21) seen.push(shown((await events.next()).value!));
+  expect(seen.filter((event) => event !== "caught-up")).toEqual(Array.from({ length: 20 }, (_, n) => `${n}@main`));
+  await events.return!();
+  expect(orderers[0]!.open).toBe(1);
+});
+
+test("a stream that waits for a silent group says so, again and again", async () => {
+  const { services: [a], sequencer, timers } = cluster({ nodes: 1, topology: twoGroups });
+  const events = a!.deliveries(["eu", "us"])[Symbol.asyncIterator]();
+  expect((await events.next()).value!.kind).toBe("caught-up");
+  const next = events.next();
+  await timers.advance(5_000);
+  sequencer.blocked = { group: 2, forMs: 400 };
+  await timers.advance(1_100);
+  sequencer.blocked = { group: 2, forMs: 1_500.4 };
+  await timers.advance(1_000);
+  expect((await next).value).toEqual({ kind: "stalled", group: "us", forMs: 1_500 });
+  sequencer.blocked = { group: 2, forMs: 2_500 };
+  const again = events.next();
+  await timers.advance(1_000);
+  expect((await again).value).toEqual({ kind: "stalled", group: "us", forMs: 2_500 });
+  // Nobody waits for an event: nothing piles up.
+  await timers.advance(60_000);
+  sequencer.blocked = null;
+  const message = events.next();
+  await a!.multicast(["eu"], "at last");
+  expect(shown((await message).value!)).toBe("at last@eu");
+  await events.return!();
+  expect(timers.armed).toBeLessThanOrEqual(1);
+});
+
+test("a stream ends when it is cancelled, returned or closed, also while it waits", async () => {
+  const { services: [a], orderers } = cluster({ nodes: 1 });
+  const abort = new AbortController();
+  const [cancelled, returned, closed] = [{ signal: abort.signal }, {}, {}].map((options) =>
+    a!.deliveries(["main"], options)[Symbol.asyncIterator]()
+  );
+  for (const stream of [cancelled, returned, closed]) expect((await stream!.next()).value!.kind).toBe("caught-up");
+  const endings = [failure(cancelled!.next()), failure(closed!.next())];
+  const quiet = returned!.next();
+  abort.abort();
+  await returned!.return!();
+  await a!.close();
+  expect(await quiet).toEqual({ value: undefined, done: true });
+  expect((await Promise.all(endings)).map(({ code }) => code)).toEqual(["cancelled", "closed"]);
+  expect([orderers[0]!.open, a!.stats().streams]).toEqual([0, 0]);
+  expect(() => a!.deliveries(["main"])).toThrow("Cannot stream deliveries: this node is closed");
+});
+
+test("groups that are not there, not spanned, not learned or too many are refused", async () => {
+  const groups = [{ name: "eu" }, { name: "us" }, { name: "far", learners: ["n2"] }, { name: "west", spans: ["eu"] }];
+  const { services: [a], sequencer } = cluster({ topology: { groups }, limits: { groupsMax: 3, valueBytesMax: 5 } });
+  const code = (make: () => unknown) => {
+    try {
+      make();
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+    return "fine";
+  };
+  const bad: string[][] = [["nope"], [], ["eu", "us", "far", "west"], "eu" as unknown as string[], ["far"]];
+  const expected = ["not-found", "bad-request", "too-large", "bad-request", "unreachable"];
+  expect((await Promise.all(bad.map((names) => failure(a!.multicast(names, "x"))))).map(({ code }): string => code)).toEqual(expected);
+  expect(bad.map((names) => code(() => a!.deliveries(names)))).toEqual(expected);
+  expect(code(() => a!.deliveries(["eu"], { after: "soon" }))).toBe("bad-position");
+  expect((await failure(a!.multicast(["eu"], "123456"))).code).toBe("too-large");
+  expect(await failure(a!.multicast(["eu", "us"], "x"))).toMatchObject({ code: "no-spanning-group", facts: { groups: ["eu", "us"] } });
+  await settled();
+  expect(sequencer.ordered.length).toBe(0);
+});

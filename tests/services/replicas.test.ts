@@ -1,0 +1,115 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { Prng } from "../../core/prng.ts";
+import { catalogService, headerBytes, kvService, logService, multicastService, stamp } from "../../services/command.ts";
+import { encodePut } from "../../services/kv/command.ts";
+import { createServices, type Services } from "../../services/services.ts";
+import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
+import { settled } from "../harness/sequencer.ts";
+import { servicesCluster, twoGroups } from "../harness/services_cluster.ts";
+
+/** A mix of everything, some of it bound to be refused. */
+async function load(services: readonly Services[], random: Prng, calls: number): Promise<void> {
+  const pick = <T>(items: readonly T[]): T => items[random.below(items.length)]!;
+  const logs = ["e1", "e2", "u1"];
+  await Promise.all(logs.map((name) => services[0]!.log(name).create({ group: name[0] === "e" ? "eu" : "us" })));
+  const versions: string[] = [];
+  const running: Promise<unknown>[] = [];
+  for (let n = 0; n < calls; n++) {
+    const at = pick(services);
+    const key = pick(["a", "b", "c", "x", "y"]);
+    const value = `${n}`.repeat(random.below(200));
+    const keep = (result: { ok: boolean; version?: string }) => result.ok && versions.push(result.version!);
+    const call = [
+      () => at.kv.put(key, value).then(keep),
+      () => at.kv.insert(key, value).then(keep),
+      () => at.kv.put(key, value, { ifVersion: versions.length > 0 ? pick(versions) : null }).then(keep),
+      () => at.kv.delete(key),
+      () => at.log(pick(logs)).appendAll([value, key]),
+      () => at.log(pick(logs)).append(value, { expect: random.below(20) }),
+      () => at.append(["e1", "u1"], [value]),
+      () => at.append(["e2", "e1"], [value]),
+      () => at.log(pick(logs)).trim(random.below(10)).catch((error: { code: string }) => expect(error.code).toBe("past-tail")),
+      () => at.multicast(["eu", "us"], value),
+    ];
+    running.push(pick(call)());
+    if (random.unit() < 0.2) await settled();
+  }
+  await Promise.all(running);
+}
+
+test("replicas that heard the same hold the same, however it reached them", async () => {
+  for (const seed of [1, 2, 3]) {
+    const { services, orderers, sequencer, timers } = servicesCluster({ nodes: 3, topology: twoGroups, seed });
+    const random = new Prng(seed);
+    await load(services.slice(0, 2), random, 150);
+    orderers[2]!.pause();
+    await load(services.slice(0, 2), random, 50);
+    orderers[2]!.resume();
+    await settled();
+    const digest = services[0]!.digest();
+    expect(Object.keys(digest).sort()).toEqual(["eu/catalog", "eu/kv", "eu/log", "us/kv", "us/log"]);
+    expect(services.map((each) => each.digest())).toEqual([digest, digest, digest]);
+    // A node that starts again, or for the first time, gets there by hearing all of it.
+    const restarted = createServices(sequencer.node(1, 2), { after: timers.after, encodeCbor, decodeCbor });
+    await settled();
+    expect(restarted.digest()).toEqual(digest);
+    expect(restarted.position()).toBe(services[0]!.position());
+  }
+});
+
+test("commands nobody can read are passed over, the same everywhere", async () => {
+  const { services, sequencer } = servicesCluster({ nodes: 2, topology: twoGroups });
+  await load(services, new Prng(5), 30);
+  const before = services[0]!.digest();
+  const services8 = [kvService, logService, multicastService, catalogService, 4, 255];
+  const bytes = fc.sample(fc.tuple(fc.constantFrom(...services8), fc.uint8Array({ maxLength: 12 })), { numRuns: 500, seed: 9 });
+  for (const [service, body] of bytes) {
+    sequencer.inject(1 + body.length % 3, body);
+    const command = new Uint8Array(headerBytes + body.length);
+    command.set(body, headerBytes);
+    sequencer.inject(1 + body.length % 3, stamp(command, service, 1));
+  }
+  await settled();
+  expect(services[1]!.digest()).toEqual(services[0]!.digest());
+  expect(services[0]!.digest()).toEqual(before);
+  expect((await services[0]!.kv.put("still", "alive")).ok).toBe(true);
+});
+
+test("an answer is for the life that asked: the same request number of an earlier one settles nothing", async () => {
+  const { services, sequencer, orderers } = servicesCluster({ nodes: 1 });
+  const former = sequencer.node(1, 77);
+  sequencer.losing = true;
+  let settledWith: unknown = null;
+  services[0]!.kv.put("k", "ours").then((result) => settledWith = result);
+  sequencer.losing = false;
+  // The first request of this life and of the former have the same number.
+  former.propose(1, stamp(encodePut("k", "", new Uint8Array(1), "always"), kvService, 1), () => {});
+  await settled();
+  expect([settledWith, services[0]!.stats().waiting]).toEqual([null, 1]);
+  orderers[0]!.propose(1, stamp(encodePut("k", "", new Uint8Array(2), "always"), kvService, 1), () => {});
+  await settled();
+  expect(settledWith).toMatchObject({ ok: true, created: false });
+});
+
+test("logs wait for what spans their group; the KV store does not", () => {
+  const { orderers, services } = servicesCluster({ nodes: 1, topology: twoGroups });
+  expect(orderers[0]!.view().map(({ groups }) => groups)).toEqual([[1], [1, 3], [2], [2, 3], [3]]);
+  expect(services[0]!.stats().replicas.map(({ group, merges, kv, log }) => [group, merges, kv !== null, log !== null])).toEqual([
+    ["eu", ["eu"], true, false],
+    ["eu", ["eu", "world"], false, true],
+    ["us", ["us"], true, false],
+    ["us", ["us", "world"], false, true],
+    ["world", ["world"], false, false],
+  ]);
+});
+
+test("stats say what is held", async () => {
+  const { services: [a] } = servicesCluster({ nodes: 1 });
+  await a!.kv.put("key", new Uint8Array(10));
+  await a!.log("l").create();
+  await a!.log("l").append(new Uint8Array(20));
+  const [replica] = a!.stats().replicas;
+  expect(replica).toMatchObject({ group: "main", commands: 3, kv: { entries: 1, bytes: 14 }, log: { logs: 1, records: 1, bytes: 20 } });
+  expect(a!.stats()).toMatchObject({ waiting: 0, streams: 0 });
+});
