@@ -160,7 +160,10 @@ export class Coordinator {
     this.#skipAt = context.now + context.topology.skipIntervalMs;
     if (this.#flightEntries >= context.limits.windowEntries) return;
     const paced = Math.floor((clock.state() / 1_000_000) * context.topology.skipRate);
-    const target = Math.max(paced, node.fastestSlots());
+    // To the end of the turn the fastest group is in: a turn half given up would still hold back what it has there.
+    const { order } = context.topology;
+    const turn = order.merge === "rr" ? order.turn : 1;
+    const target = Math.max(paced, Math.ceil(node.fastestSlots() / turn) * turn);
     const queued = this.#queue.reduce((sum, batch) => sum + batch.count, 0);
     const missing = target - log.slots - queued;
     if (missing > 0) this.#propose("skip", [], 1, missing);

@@ -124,6 +124,8 @@ export class Group {
       this.frontier.coordinatorStates(beat.coordinates, beat.last, beat.clock);
     }
     if (beat.voting && this.spec.acceptors.includes(from)) {
+      // A coordinator with nothing to send would never be refused, and wait for votes that cannot come.
+      if (this.coordinator.ballot !== 0 && beat.promised > this.coordinator.ballot) this.election.onNack(beat.promised);
       this.frontier.acceptorStates(from, beat.promised, beat.clock);
       this.learner.vote(from, beat.logBallot, beat.voted);
     }
