@@ -1,0 +1,47 @@
+/** carillon start: one node of a cluster, as its configuration says. */
+import { checkSafety, loudly } from "../config.ts";
+import { open } from "../open.ts";
+import { sinceStartMs } from "../runtime/system.ts";
+import { version } from "../version.ts";
+import type { Call } from "./command.ts";
+import { holdUntilStopped, nodeHooks } from "./hold.ts";
+import { configOf } from "./settings.ts";
+
+export async function start(call: Call): Promise<number> {
+  const { output } = call;
+  const { config, file } = await configOf(call);
+  checkSafety(config, call.on("insecure"));
+  for (const warning of config.warnings) await output.note(`${output.paint("yellow", "!", "stderr")} ${warning}`);
+  for (const line of loudly(config)) await output.note(output.paint("red", `! ${line}`, "stderr"));
+  const node = await open({
+    ...(config.durability === "memory" ? {} : { data: config.data }),
+    durability: config.durability,
+    topology: config.topology,
+    self: config.self,
+    http: config.http,
+    ...(config.link === null ? {} : { link: config.link }),
+    ...(config.secret === null ? {} : { secret: config.secret }),
+    ...(config.token === null ? {} : { token: config.token }),
+    delays: config.delays,
+    ...nodeHooks(output),
+  });
+  const facts = {
+    node: config.self,
+    cluster: config.topology.cluster ?? "carillon",
+    http: node.url,
+    link: node.linkAddress,
+    data: config.durability === "memory" ? null : config.data,
+    durability: config.durability,
+    config: file,
+    version,
+    readyMs: Math.round(sinceStartMs()),
+  };
+  if (output.format !== "text") await output.json(facts);
+  else {
+    await output.line(
+      `carillon ${version}  node ${facts.node} of cluster ${facts.cluster} · HTTP ${facts.http} · link ${facts.link ?? "none"} · ` +
+        `data ${facts.data ?? "in memory"} (${facts.durability}) · started in ${facts.readyMs} ms`,
+    );
+  }
+  return await holdUntilStopped(node, output, call.on("stop-with-input"));
+}

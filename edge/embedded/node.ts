@@ -1,0 +1,278 @@
+/** A whole node in this process: ordering, services and the HTTP API, put together and taken apart in the right order. */
+import { CarillonError } from "../../core/errors.ts";
+import type { NodeId } from "../../core/ids.ts";
+import type { Durability } from "../../core/node.ts";
+import { groupById, parseTopology, type Topology } from "../../core/topology.ts";
+import type {
+  Appended,
+  CallOptions,
+  Carillon,
+  ClusterStatus,
+  DeliveryEvent,
+  Log,
+  LogInfo,
+  ReadOptions,
+  Value,
+} from "../../services/api.ts";
+import { createServices, type Services } from "../../services/services.ts";
+import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
+import { asAddress, formatAddress, isLoopback } from "../config/read.ts";
+import { delayBetween } from "../config/tables.ts";
+import { type App, type AppContext, createApp } from "../http/app.ts";
+import { locator } from "../http/locate.ts";
+import type { HttpServer } from "../runtime.ts";
+import { type RunningNode, startNode } from "../start_node.ts";
+import { version } from "../version.ts";
+import { metricsOf } from "./metrics.ts";
+import type { LocalCarillon, NodeOptions } from "./options.ts";
+import { clusterStatus, nameOf } from "./status.ts";
+import { runtime } from "#runtime";
+
+/** On loopback, where whoever connects is on this machine anyway. */
+const loopbackSecret = "carillon nodes on loopback";
+const aloneReadyWithinMs = 15_000;
+/** Of a stop: how long others may take to take over what this node coordinates. */
+const handoverMs = 250;
+const pollMs = 2;
+
+export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
+  const { durability, topology, self } = settle(options);
+  const crash: { node: LocalNode | null } = { node: null };
+  const node = await startNode({
+    runtime,
+    topology,
+    self,
+    durability,
+    ...(options.data === undefined ? {} : { data: options.data }),
+    link: linkAddress(options, topology, self),
+    secret: options.secret ?? loopbackSecret,
+    ...(options.delays === undefined ? {} : { delays: distances(topology, self, options.delays) }),
+    log: (sentence) => options.onNotice?.(sentence),
+    onFatal: (error) => crash.node?.crash(error),
+  });
+  try {
+    const local = new LocalNode(options, { topology, self, durability }, node);
+    crash.node = local;
+    await local.listen();
+    const readyWithinMs = options.readyWithinMs ?? (topology.nodes.length === 1 ? aloneReadyWithinMs : 0);
+    if (readyWithinMs > 0) {
+      await local.ready(readyWithinMs).catch(async (error) => {
+        await local.close();
+        throw error;
+      });
+    }
+    return local;
+  } catch (error) {
+    await node.close();
+    throw error;
+  }
+}
+
+interface Settled {
+  readonly topology: Topology;
+  readonly self: NodeId;
+  readonly durability: Durability;
+}
+
+/** What the options mean; throws CarillonError `config` for what cannot be. */
+function settle(options: NodeOptions): Settled {
+  const durability = options.durability ?? (options.data === undefined ? "memory" : "sync");
+  if (durability !== "memory" && options.data === undefined) {
+    throw new CarillonError("config", `Cannot open a node: durability "${durability}" needs a data directory`);
+  }
+  const topology = parseTopology(options.topology ?? { nodes: [{ name: options.self ?? "local" }] });
+  if (options.self === undefined && topology.nodes.length > 1) {
+    throw new CarillonError("config", `Cannot open a node: which of ${topology.nodes.map((node) => node.name).join(", ")} is it? Say self`);
+  }
+  const own = options.self === undefined ? topology.nodes[0] : topology.nodes.find((node) => node.name === options.self);
+  if (own === undefined) {
+    throw new CarillonError(
+      "config",
+      `Cannot open node "${options.self}": it is not among ${topology.nodes.map((node) => node.name).join(", ")}`,
+    );
+  }
+  return { durability, topology, self: own.id };
+}
+
+function linkAddress(options: NodeOptions, topology: Topology, self: NodeId): { readonly host: string; readonly port: number } | null {
+  if (topology.nodes.length === 1) return null;
+  const own = topology.nodes.find((node) => node.id === self)!;
+  if (options.link === undefined && own.link === "") {
+    throw new CarillonError("config", `Cannot open node "${own.name}": it has peers and no link address`);
+  }
+  const address = options.link ?? asAddress(own.link, `node "${own.name}", link`);
+  if (!isLoopback(address.host) && options.secret === undefined) {
+    options.onNotice?.(`Nodes link without a secret on ${formatAddress(address)}: whoever reaches it can join`);
+  }
+  return address;
+}
+
+function distances(topology: Topology, self: NodeId, delays: ReadonlyMap<string, number>): (peer: NodeId) => number {
+  const regionOf = (id: NodeId): string => topology.nodes.find((node) => node.id === id)!.region;
+  return (peer) => delayBetween(delays, regionOf(self), regionOf(peer));
+}
+
+class LocalNode implements LocalCarillon {
+  readonly #options: NodeOptions;
+  readonly #settled: Settled;
+  readonly #node: RunningNode;
+  readonly #services: Services;
+  #server: HttpServer | null = null;
+  #app: App | null = null;
+  #draining = false;
+  #failed: Error | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(options: NodeOptions, settled: Settled, node: RunningNode) {
+    this.#options = options;
+    this.#settled = settled;
+    this.#node = node;
+    this.#services = createServices(node.orderer, { after: laterBy, encodeCbor, decodeCbor });
+  }
+
+  get kv(): Carillon["kv"] {
+    return this.#services.kv;
+  }
+
+  get url(): string | null {
+    return this.#server === null ? null : `http://${formatAddress(this.#server)}`;
+  }
+
+  get linkAddress(): string | null {
+    return this.#node.link?.address ?? null;
+  }
+
+  /** Mounted wherever the caller likes, under any host name. */
+  readonly fetch = (request: Request): Response | Promise<Response> => {
+    this.#app ??= createApp(this.#context());
+    return this.#app.fetch(request);
+  };
+
+  async listen(): Promise<void> {
+    const { http } = this.#options;
+    if (http === undefined || http === false) return;
+    const app = createApp({
+      ...this.#context(),
+      ...(isLoopback(http.host) ? { hosts: ["localhost", "127.0.0.1", "[::1]", http.host] } : {}),
+    });
+    try {
+      this.#server = await runtime.serveHttp(http, app.fetch);
+    } catch (cause) {
+      const why = cause instanceof Error && /EADDRINUSE|in use/i.test(`${(cause as { code?: string }).code} ${cause.message}`)
+        ? "another process listens there"
+        : cause instanceof Error
+        ? cause.message
+        : String(cause);
+      throw new CarillonError("config", `Cannot listen on ${formatAddress(http)}: ${why}`, { cause });
+    }
+  }
+
+  async ready(withinMs: number): Promise<void> {
+    const until = performance.now() + withinMs;
+    for (;;) {
+      const { notReady } = this.#status();
+      if (this.#failed !== null || this.#closing !== null) throw new CarillonError("closed", "Cannot get ready: this node is closed");
+      if (notReady.length === 0) return;
+      if (performance.now() > until) {
+        throw new CarillonError("joining", `Cannot get ready within ${withinMs} ms: ${notReady.join("; ")}`, { retryable: true });
+      }
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+  }
+
+  log(name: string): Log {
+    return this.#services.log(name);
+  }
+
+  logs(options?: ReadOptions): Promise<readonly LogInfo[]> {
+    return this.#services.logs(options);
+  }
+
+  append(logs: readonly string[], values: readonly Value[], options?: CallOptions): Promise<readonly Appended[]> {
+    return this.#services.append(logs, values, options);
+  }
+
+  multicast(groups: readonly string[], value: Value, options?: CallOptions): Promise<{ readonly position: string }> {
+    return this.#services.multicast(groups, value, options);
+  }
+
+  deliveries(
+    groups: readonly string[],
+    options?: { readonly after?: string; readonly signal?: AbortSignal },
+  ): AsyncIterable<DeliveryEvent> {
+    return this.#services.deliveries(groups, options);
+  }
+
+  status(): Promise<ClusterStatus> {
+    return Promise.resolve(this.#status());
+  }
+
+  /** The core has stopped: what it can no longer vouch for is not served any more. */
+  crash(error: Error): void {
+    this.#failed = error;
+    this.#options.onNotice?.(`Cannot go on: ${error.message}`);
+    void this.close();
+    this.#options.onCrash?.(error);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** First the others take over, then callers are told, then the port, the links and the journal are let go of. */
+  async #close(): Promise<void> {
+    this.#draining = true;
+    if (this.#failed === null) await this.#handOver();
+    await this.#services.close();
+    await this.#server?.close();
+    await this.#node.close();
+  }
+
+  async #handOver(): Promise<void> {
+    const { topology } = this.#settled;
+    const mine = (): number[] =>
+      this.#node.view().groups.filter(({ coordinates, group }) => coordinates !== 0 && groupById(topology, group).acceptors.length > 1)
+        .map(({ group }) => group);
+    for (const group of mine()) this.#node.orderer.handover(group, 0);
+    const until = performance.now() + handoverMs;
+    while (mine().length > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+
+  #status(): ClusterStatus {
+    const position = this.#services.position();
+    const status = clusterStatus({ ...this.#settled, position, view: this.#node.view() });
+    return this.#draining ? { ...status, notReady: [...status.notReady, "this node is stopping"] } : status;
+  }
+
+  #context(): AppContext {
+    const { topology, self } = this.#settled;
+    const { token, onNotice } = this.#options;
+    const names = { node: nameOf(topology.nodes), group: nameOf(topology.groups) };
+    return {
+      carillon: this,
+      nodeName: names.node(self),
+      version,
+      runtime: `${runtime.name} ${runtime.version}`,
+      position: () => this.#services.position(),
+      view: () => this.#node.view(),
+      now: () => runtime.clock.now(),
+      names,
+      metrics: metricsOf(this.#node, this.#services, topology, () => this.#failed?.message ?? null),
+      ...(token === undefined ? {} : { token }),
+      locate: locator(topology, self),
+      draining: () => this.#draining,
+      report: (error, route) =>
+        onNotice?.(`Cannot answer ${route}: ${error instanceof Error ? error.stack ?? error.message : String(error)}`),
+    };
+  }
+}
+
+function laterBy(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms);
+  return () => clearTimeout(timer);
+}

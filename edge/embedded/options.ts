@@ -1,0 +1,42 @@
+/** What a node in this process is told, and what it is. */
+import type { Durability } from "../../core/node.ts";
+import type { TopologyInput } from "../../core/topology.ts";
+import type { Carillon } from "../../services/api.ts";
+import type { Address } from "../config/read.ts";
+
+export interface NodeOptions {
+  /** Directory of the journal; made if it is not there. Without it `durability` must be, and is, `memory`. */
+  readonly data?: string;
+  /** Default `sync` with `data`, else `memory`. */
+  readonly durability?: Durability;
+  /** Default: this node alone, with one group `main` that owns every key. */
+  readonly topology?: TopologyInput;
+  /** This node's name in the topology; may be left out if there is only one. */
+  readonly self?: string;
+  /** Where users connect over HTTP; default false: nowhere. Port 0 picks one. */
+  readonly http?: Address | false;
+  /** Where peers connect; default the link address of this node in the topology. */
+  readonly link?: Address;
+  /** What the nodes of a cluster share, at least 16 characters; only links on loopback do without. */
+  readonly secret?: string;
+  /** What HTTP users must send as `Authorization: Bearer …`. */
+  readonly token?: string;
+  /** Simulated one-way milliseconds by pair of regions (`fra-iad`), in either order. */
+  readonly delays?: ReadonlyMap<string, number>;
+  /** Wait so long until the node is ready. Default 15 000 for a node alone, 0 (do not wait) for one with peers. */
+  readonly readyWithinMs?: number;
+  /** Sentences an operator should read. Default: nowhere. */
+  readonly onNotice?: (sentence: string) => void;
+  /** The node cannot go on (its disk failed, an invariant broke) and has closed itself. Default: every later call throws `closed`. */
+  readonly onCrash?: (error: Error) => void;
+}
+
+/** A node in this process. */
+export interface LocalCarillon extends Carillon {
+  /** `http://127.0.0.1:4100` as bound; null if it does not listen. */
+  readonly url: string | null;
+  /** Where peers connect, as bound; null for a node alone. */
+  readonly linkAddress: string | null;
+  /** Resolves when the node is ready: every group it has to do with has a coordinator. Throws `joining` after `withinMs`. */
+  ready(withinMs: number): Promise<void>;
+}

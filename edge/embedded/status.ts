@@ -1,0 +1,86 @@
+/** What a node says about itself and the whole, made of what its core lets be seen. */
+import { ballotNode, ballotRound, type NodeId } from "../../core/ids.ts";
+import type { Durability } from "../../core/node.ts";
+import type { GroupSpec, Topology } from "../../core/topology.ts";
+import type { GroupView, NodeView } from "../../core/view.ts";
+import type { ClusterStatus, GroupStatus, Version } from "../../services/api.ts";
+import { version } from "../version.ts";
+
+export interface StatusSources {
+  readonly self: NodeId;
+  readonly topology: Topology;
+  readonly durability: Durability;
+  readonly position: Version;
+  readonly view: NodeView;
+}
+
+export function clusterStatus(sources: StatusSources): ClusterStatus {
+  const { self, topology, durability, position, view } = sources;
+  const nodeName = nameOf(topology.nodes);
+  const peers = new Map(view.peers.map((peer) => [peer.node, peer]));
+  const groups = topology.groups.map((group) => groupStatus(sources, group));
+  return {
+    cluster: topology.cluster,
+    node: nodeName(self),
+    version,
+    merge: topology.order.merge,
+    durability,
+    position,
+    nodes: topology.nodes.map(({ id, name, region, http }) => {
+      const peer = peers.get(id);
+      const connected = id === self || (peer !== undefined && Number.isFinite(peer.heardAt) && !peer.suspected);
+      return { id, name, region, http, connected, rttMs: peer?.rttMs ?? null };
+    }),
+    groups,
+    notReady: notReady(sources, groups),
+  };
+}
+
+function groupStatus({ self, topology, view }: StatusSources, group: GroupSpec): GroupStatus {
+  const nodeName = nameOf(topology.nodes);
+  const groupName = nameOf(topology.groups);
+  const seen = view.groups.find((candidate) => candidate.group === group.id);
+  const lags = view.subscriptions.filter(({ groups }) => groups.includes(group.id)).map(({ lag }) => lag);
+  return {
+    id: group.id,
+    name: group.name,
+    shape: group.shape,
+    acceptors: group.acceptors.map(nodeName),
+    coordinator: seen === undefined || seen.coordinator === 0 ? null : nodeName(seen.coordinator),
+    ballot: seen === undefined ? "0.0" : `${ballotRound(seen.logBallot)}.${ballotNode(seen.logBallot)}`,
+    decided: seen?.decided ?? 0,
+    spans: group.spans.map(groupName),
+    keys: group.keys,
+    roles: rolesOf(self, group, seen),
+    lag: Math.max(0, ...lags),
+  };
+}
+
+function rolesOf(self: NodeId, group: GroupSpec, seen: GroupView | undefined): string[] {
+  const roles: string[] = [];
+  if (group.acceptors.includes(self)) roles.push("acceptor");
+  if (group.learners.includes(self)) roles.push("learner");
+  if (group.proposers.includes(self)) roles.push("proposer");
+  if (seen !== undefined && seen.coordinates !== 0) roles.push("coordinator");
+  return roles;
+}
+
+/** Of what this node has to do with: a group it has no part in is nothing it could wait for. */
+function notReady({ self, topology, view }: StatusSources, groups: readonly GroupStatus[]): string[] {
+  const reasons: string[] = [];
+  for (const [index, { name, coordinator, roles }] of groups.entries()) {
+    if (roles.length === 0) continue;
+    const group = topology.groups[index]!;
+    const seen = view.groups.find((candidate) => candidate.group === group.id);
+    if (coordinator === null) reasons.push(`group ${name} has no coordinator yet`);
+    if (group.acceptors.includes(self) && seen !== undefined && !seen.voting) {
+      reasons.push(`group ${name} does not count this node's votes before the others have told it what it may have forgotten`);
+    }
+  }
+  return reasons;
+}
+
+/** Names of nodes or groups by id; an id nobody has shows as a number. */
+export function nameOf(things: readonly { readonly id: number; readonly name: string }[]): (id: number) => string {
+  return (id) => things.find((thing) => thing.id === id)?.name ?? String(id);
+}
