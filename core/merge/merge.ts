@@ -245,5 +245,5 @@ function firstInstance(context: Context, group: Group, after: Position): Instanc
   const { order } = context.topology;
   return order.merge === "ts"
     ? group.log.landmarkBelow(after.major, "stamp")
-    : group.log.landmarkBelow(after.major * order.turn + after.minor, "slotBase");
+    : group.log.landmarkBelow(after.major * order.turn + Math.min(after.minor, order.turn - 1), "slotBase");
 }
