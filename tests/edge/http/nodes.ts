@@ -1,20 +1,20 @@
 /**
- * Real cores and services in this process, with an HTTP app on each: messages go from core to core as objects, journals are
- * kept nowhere. What is between the app and the order is exactly what a node has.
+ * Real hosts and services in this process, with an HTTP app on each: messages go from host to host as objects, journals are
+ * kept in memory. What is between the app and the order is exactly what a node has.
  */
+import { runtime } from "#runtime";
 import type { Input } from "../../../core/effects.ts";
-import { CarillonError } from "../../../core/errors.ts";
 import { type NodeId, origin } from "../../../core/ids.ts";
 import { defaultLimits } from "../../../core/limits.ts";
 import { CoreNode } from "../../../core/node.ts";
 import { parseTopology, type Topology, type TopologyInput } from "../../../core/topology.ts";
 import { decodeCbor, encodeCbor } from "../../../edge/codec/cbor.ts";
+import { clusterStatus } from "../../../edge/embedded/status.ts";
+import { Host } from "../../../edge/host.ts";
 import { type App, type AppContext, createApp } from "../../../edge/http/app.ts";
-import { wallMicros } from "../../../edge/runtime.ts";
-import type { Delivery } from "../../../core/effects.ts";
-import type { Position } from "../../../core/position.ts";
+import { type Journal, openJournal } from "../../../edge/journal/journal.ts";
+import { HostOrderer } from "../../../edge/orderer.ts";
 import type { ClusterStatus } from "../../../services/api.ts";
-import type { Orderer, Subscription } from "../../../services/orderer.ts";
 import { createServices, type Services } from "../../../services/services.ts";
 
 export interface TestNode {
@@ -30,17 +30,17 @@ export interface TestCluster extends AsyncDisposable {
   readonly topology: Topology;
 }
 
-/** Resolves once every node answers a linearizable read of its own groups' coordinators. */
+/** Resolves once every node knows a coordinator of each of its groups. */
 export async function startNodes(
   input: TopologyInput,
   contextOf: (name: string, topology: Topology) => Partial<AppContext> = () => ({}),
 ): Promise<TestCluster> {
   const topology = parseTopology(input);
-  const hosts = new Map<NodeId, Host>();
-  for (const { id } of topology.nodes) hosts.set(id, new Host(id, topology, hosts));
-  const nodes = topology.nodes.map(({ id, name }) => nodeOf(name, hosts.get(id)!, topology, contextOf(name, topology)));
-  for (const host of hosts.values()) host.wake();
-  while ([...hosts.values()].some((host) => host.core.view().groups.some(({ coordinator }) => coordinator === 0))) {
+  const members = new Map<NodeId, Member>();
+  for (const { id } of topology.nodes) members.set(id, await Member.start(id, topology, members));
+  const nodes = topology.nodes.map(({ id, name }) => nodeOf(name, members.get(id)!, topology, contextOf(name, topology)));
+  for (const member of members.values()) member.submit({ kind: "wake" });
+  while ([...members.values()].some((member) => member.core.view().groups.some(({ coordinator }) => coordinator === 0))) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return {
@@ -48,29 +48,30 @@ export async function startNodes(
     topology,
     async [Symbol.asyncDispose]() {
       for (const { services } of nodes) await services.close();
-      for (const host of hosts.values()) host.stop();
+      for (const member of members.values()) await member.stop();
     },
   };
 }
 
-function nodeOf(name: string, host: Host, topology: Topology, extra: Partial<AppContext>): TestNode {
-  const services = createServices(host, {
-    after: (ms, callback) => {
-      const timer = setTimeout(callback, ms);
-      return () => clearTimeout(timer);
-    },
+function nodeOf(name: string, member: Member, topology: Topology, extra: Partial<AppContext>): TestNode {
+  const { clock } = runtime;
+  const services = createServices(member.orderer, {
+    after: (ms, callback) => clock.wakeAt(clock.now().mono + ms, callback),
     encodeCbor,
     decodeCbor,
   });
   const nameOfNode = (id: number): string => topology.nodes.find((node) => node.id === id)?.name ?? String(id);
   const nameOfGroup = (id: number): string => topology.groups.find((group) => group.id === id)?.name ?? String(id);
+  const { self } = member.orderer;
+  const status = (): ClusterStatus =>
+    clusterStatus({ self, topology, durability: "memory", position: services.position(), view: member.core.view() });
   const app = createApp({
-    carillon: { ...services, status: () => Promise.resolve(statusOf(name, host, services)) },
+    carillon: { ...services, status: () => Promise.resolve(status()) },
     nodeName: name,
     version: "0.0.0-test",
     position: () => services.position(),
-    view: () => host.core.view(),
-    now: () => host.now(),
+    view: () => member.core.view(),
+    now: () => clock.now(),
     names: { node: nameOfNode, group: nameOfGroup },
     metrics: { services: () => services.stats() },
     ...extra,
@@ -78,125 +79,69 @@ function nodeOf(name: string, host: Host, topology: Topology, extra: Partial<App
   return { name, app, services, request: async (path, init) => await app.request(path, init) };
 }
 
-function statusOf(node: string, { core, topology }: Host, services: Services): ClusterStatus {
-  const views = new Map(core.view().groups.map((view) => [view.group, view]));
-  const nameOf = (id: number): string | null => topology.nodes.find((node) => node.id === id)?.name ?? null;
-  return {
-    cluster: topology.cluster,
-    node,
-    version: "0.0.0-test",
-    merge: topology.order.merge,
-    durability: "memory",
-    position: services.position(),
-    nodes: topology.nodes.map(({ id, name, region, http }) => ({ id, name, region, http, connected: true, rttMs: null })),
-    groups: topology.groups.map(({ id, name, shape, acceptors, spans, keys }) => ({
-      id,
-      name,
-      shape,
-      acceptors: acceptors.map((acceptor) => nameOf(acceptor)!),
-      coordinator: nameOf(views.get(id)?.coordinator ?? 0),
-      ballot: String(views.get(id)?.promised ?? 0),
-      decided: views.get(id)?.decided ?? 0,
-      spans: spans.map(String),
-      keys,
-      roles: [],
-      lag: 0,
-    })),
-    notReady: [],
-  };
-}
-
-/** Steps a core with real time and carries out what it asks. */
-class Host implements Orderer {
-  readonly self: NodeId;
-  readonly topology: Topology;
-  readonly origin: number;
+/** A core on its host, with a journal in memory and the other nodes for a network. */
+class Member {
   readonly core: CoreNode;
-  readonly #peers: ReadonlyMap<NodeId, Host>;
-  readonly #inbox: Input[] = [];
-  readonly #listeners = new Map<number, (delivery: Delivery) => void>();
-  readonly #refused = new Map<number, (error: CarillonError) => void>();
-  readonly #confirmed = new Map<number, (position: Position) => void>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #lsn = 0;
-  #last = 0;
-  #stopped = false;
+  readonly orderer: HostOrderer;
+  readonly topology: Topology;
+  readonly #journal: Journal;
+  readonly #host: Host;
 
-  constructor(self: NodeId, topology: Topology, peers: ReadonlyMap<NodeId, Host>) {
-    this.self = self;
-    this.topology = topology;
-    this.#peers = peers;
-    this.origin = origin(self, 1);
-    this.core = new CoreNode({ id: self, topology, limits: defaultLimits, durability: "memory", seed: self, incarnation: 1 });
-  }
-
-  now(): { mono: number; wall: number } {
-    return { mono: performance.now(), wall: wallMicros(performance.timeOrigin + performance.now()) };
-  }
-
-  wake(): void {
-    this.submit({ kind: "wake" });
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-  }
-
-  propose(group: number, payload: Uint8Array, refused: (error: CarillonError) => void): void {
-    const ticket = ++this.#last;
-    this.#refused.set(ticket, refused);
-    this.submit({ kind: "propose", ticket, group, payload });
-  }
-
-  subscribe(
-    groups: readonly number[],
-    after: Position | null | "now",
-    demand: number,
-    onDelivery: (delivery: Delivery) => void,
-  ): { id: number; more(commands: number): void; close(): void } {
-    const subscription = ++this.#last;
-    this.#listeners.set(subscription, onDelivery);
-    this.submit({ kind: "subscribe", subscription, groups, after, demand });
-    return {
-      id: subscription,
-      more: (commands) => this.submit({ kind: "demand", subscription, commands }),
-      close: () => {
-        if (this.#listeners.delete(subscription)) this.submit({ kind: "unsubscribe", subscription });
+  private constructor(core: CoreNode, orderer: HostOrderer, journal: Journal, peers: ReadonlyMap<NodeId, Member>) {
+    this.core = core;
+    this.orderer = orderer;
+    this.topology = orderer.topology;
+    this.#journal = journal;
+    this.#host = new Host({
+      core,
+      journal,
+      clock: runtime.clock,
+      outlets: {
+        send: ({ to, message }) => to.forEach((peer) => peers.get(peer)?.submit({ kind: "receive", from: orderer.self, message })),
+        deliver: (delivery) => orderer.onDelivery(delivery),
+        refuse: (refusal) => orderer.onRefusal(refusal),
+        confirm: (confirmation) => orderer.onConfirmation(confirmation),
+        proposed: (ticket) => orderer.onProposed(ticket),
+        crash(error) {
+          throw error;
+        },
       },
-    };
+    });
+    orderer.attach(this.#host);
   }
 
-  confirm(subscription: Subscription, groups: readonly number[], confirmed: (position: Position) => void): void {
-    const request = ++this.#last;
-    this.#confirmed.set(request, confirmed);
-    this.submit({ kind: "confirm", request, subscription: (subscription as { id: number } & Subscription).id, groups });
+  static async start(self: NodeId, topology: Topology, peers: ReadonlyMap<NodeId, Member>): Promise<Member> {
+    const core = new CoreNode({ id: self, topology, limits: defaultLimits, durability: "memory", seed: self, incarnation: 1 });
+    const orderer = new HostOrderer({
+      self,
+      topology,
+      origin: origin(self, 1),
+      view: () => core.view(),
+      now: () => runtime.clock.now().mono,
+    });
+    const journal = await openJournal({
+      disk: null,
+      clock: runtime.clock,
+      crc32: (bytes, seed) => runtime.crc32(bytes, seed),
+      entropy: () => runtime.entropy(),
+      durability: "memory",
+      cluster: topology.cluster,
+      node: self,
+      onFailure(error) {
+        throw error;
+      },
+    });
+    await journal.recover((record) => core.restore(record));
+    return new Member(core, orderer, journal, peers);
   }
 
   submit(input: Input): void {
-    if (this.#inbox.push(input) === 1) setImmediate(() => this.#turn());
+    this.#host.submit(input);
   }
 
-  #turn(): void {
-    if (this.#stopped) return;
-    for (const input of this.#inbox.splice(0)) this.core.step(input, this.now());
-    const effects = this.core.drain();
-    if (effects.records.length > 0) this.submit({ kind: "persisted", upTo: this.#lsn += effects.records.length });
-    for (const { to, message } of [...effects.send, ...effects.sendAfterPersist]) {
-      for (const peer of to) this.#peers.get(peer)?.submit({ kind: "receive", from: this.self, message });
-    }
-    for (const { request } of effects.reads) this.submit({ kind: "read", request, entries: [] });
-    for (const delivery of effects.deliveries) this.#listeners.get(delivery.subscription)?.(delivery);
-    for (const { ticket, code, reason } of effects.refusals) {
-      this.#refused.get(ticket)?.(new CarillonError(code, `Cannot order this: ${reason}`, { retryable: true }));
-      this.#refused.delete(ticket);
-    }
-    for (const { request, position } of effects.confirmations) {
-      this.#confirmed.get(request)?.(position);
-      this.#confirmed.delete(request);
-    }
-    clearTimeout(this.#timer);
-    const wait = effects.wakeAt - performance.now();
-    if (wait < 2 ** 31) this.#timer = setTimeout(() => this.wake(), Math.max(0, wait));
+  async stop(): Promise<void> {
+    this.orderer.close();
+    this.#host.stop();
+    await this.#journal.close();
   }
 }
