@@ -1,0 +1,172 @@
+/** The services over real nodes: three of them in this process, in memory, with links between them. */
+import { expect, test } from "bun:test";
+import { createServer } from "node:net";
+import { runtime } from "#runtime";
+import { parseTopology } from "../../core/topology.ts";
+import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
+import { type RunningNode, startNode } from "../../edge/start_node.ts";
+import { createServices, type Services } from "../../services/services.ts";
+import { failure } from "../harness/failure.ts";
+import { twoGroups } from "../harness/services_cluster.ts";
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function after(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms);
+  return () => clearTimeout(timer);
+}
+
+interface Cluster {
+  readonly nodes: RunningNode[];
+  readonly services: Services[];
+}
+
+async function withCluster(use: (cluster: Cluster) => Promise<void>): Promise<void> {
+  const named = [];
+  for (const name of ["n1", "n2", "n3"]) named.push({ name, link: `127.0.0.1:${await freePort()}` });
+  const topology = parseTopology({ cluster: "services", nodes: named, ...twoGroups });
+  const cluster: Cluster = { nodes: [], services: [] };
+  try {
+    for (const { id, link } of topology.nodes) {
+      const [host, port] = link.split(":") as [string, string];
+      const node = await startNode({
+        runtime,
+        topology,
+        self: id,
+        durability: "memory",
+        link: { host, port: Number(port) },
+        secret: "a secret of sixteen",
+        log: () => {},
+        onFatal: (error) => {
+          throw error;
+        },
+      });
+      cluster.nodes.push(node);
+      cluster.services.push(createServices(node.orderer, { after, encodeCbor, decodeCbor }));
+    }
+    await use(cluster);
+  } finally {
+    for (const each of cluster.services) await each.close();
+    for (const node of cluster.nodes) await node.close();
+  }
+}
+
+/** Until all three have applied the same. */
+async function converged({ services }: Cluster): Promise<Readonly<Record<string, string>>> {
+  for (const until = performance.now() + 5_000; performance.now() < until; await Bun.sleep(20)) {
+    const [a, b, c] = services.map((each) => JSON.stringify(each.digest()));
+    if (a === b && b === c) return services[0]!.digest();
+  }
+  throw new Error("Cannot go on: the nodes did not converge");
+}
+
+test("writes at one node are read at another, and one of many compare-and-sets wins", async () => {
+  await withCluster(async (cluster) => {
+    const [a, b, c] = cluster.services as [Services, Services, Services];
+    for (let n = 0; n < 20; n++) {
+      const key = `${"az"[n % 2]}/${n}`;
+      expect((await a.kv.put(key, `${n}`)).ok).toBe(true);
+      expect((await b.kv.get(key))?.text()).toBe(`${n}`);
+      const first = await c.kv.read(key);
+      expect((await b.kv.get(key, { consistency: "session", after: first.position }))?.version).toBe(first.entry!.version);
+    }
+    const results = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => cluster.services[n % 3]!.kv.put("lock", `${n}`, { ifVersion: null })),
+    );
+    const winners = results.flatMap((result, n) => result.ok ? [`${n}`] : []);
+    expect([winners.length, (await c.kv.get("lock"))?.text()]).toEqual([1, winners[0]]);
+    expect((await c.kv.scan({ prefix: "a/" })).entries.length).toBe(10);
+    await converged(cluster);
+  });
+}, 20_000);
+
+test("logs stay dense under writers everywhere, and appends across groups are atomic", async () => {
+  await withCluster(async (cluster) => {
+    const [a, b, c] = cluster.services as [Services, Services, Services];
+    await a.log("e").create({ group: "eu" });
+    await b.log("u").create({ group: "us" });
+    const tail = c.log("e").tail({ from: 0 })[Symbol.asyncIterator]();
+    const appends = await Promise.all(Array.from({ length: 90 }, async (_, n) => {
+      const at = cluster.services[n % 3]!;
+      if (n % 4 === 0) return await at.append(["u", "e"], [`both ${n}`]);
+      const result = await at.log(n % 2 ? "e" : "u").appendAll([`${n}.0`, `${n}.1`]);
+      if (!result.ok) throw new Error("Cannot go on: an append was refused");
+      return [result];
+    }));
+    for (const log of ["e", "u"]) {
+      const page = await a.log(log).read();
+      expect(page.records.map(({ offset }) => offset)).toEqual(Array.from({ length: page.tail }, (_, offset) => offset));
+      const own = appends.flat().filter((appended) => appended.log === log).sort((x, y) => x.first - y.first);
+      expect(own.map(({ first }) => first)).toEqual([0, ...own.map(({ next }) => next)].slice(0, -1));
+      expect(own.at(-1)!.next).toBe(page.tail);
+      if (log === "e") {
+        for (const record of page.records) expect((await tail.next()).value!.text()).toBe(record.text());
+      }
+    }
+    await tail.return!();
+    expect((await failure(b.log("e").read({ from: 9_999 }))).code).toBe("past-tail");
+    expect((await c.log("e").trim(10)).first).toBe(10);
+    expect((await failure(a.log("e").read())).facts).toMatchObject({ oldest: 10 });
+    await converged(cluster);
+  });
+}, 20_000);
+
+test("messages to overlapping groups are delivered in one order everywhere, and streams resume", async () => {
+  await withCluster(async (cluster) => {
+    const [a, b] = cluster.services as [Services, Services];
+    const live = [a, b].map((node) => node.deliveries(["eu", "us"])[Symbol.asyncIterator]());
+    for (const stream of live) expect((await stream.next()).value!.kind).toBe("caught-up");
+    const sent = await Promise.all(
+      Array.from({ length: 60 }, (_, n) => cluster.services[n % 3]!.multicast([["eu"], ["us"], ["eu", "us"]][n % 3]!, `${n}`)),
+    );
+    const [atA, atB] = await Promise.all(live.map(async (stream) => {
+      const heard: string[] = [];
+      while (heard.length < 60) {
+        const { value } = await stream.next();
+        if (value?.kind === "message") heard.push(value.position);
+      }
+      return heard;
+    }));
+    expect(atA).toEqual(sent.map(({ position }) => position).sort());
+    expect(atB).toEqual(atA);
+    const middle = atA![29]!;
+    const rest: string[] = [];
+    for await (const event of b.deliveries(["us", "eu"], { after: middle })) {
+      if (event.kind === "message") rest.push(event.position);
+      else if (event.kind === "caught-up") break;
+    }
+    expect(rest).toEqual(atA!.slice(30));
+    const fromStart: string[] = [];
+    for await (const event of a.deliveries(["eu"], { after: "start" })) {
+      if (event.kind === "message") fromStart.push(event.text());
+      else if (event.kind === "caught-up") break;
+    }
+    expect(fromStart.map(Number).sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, n) => n).filter((n) => n % 3 !== 1));
+    for (const stream of live) await stream.return!();
+  });
+}, 20_000);
+
+test("when the quorum is gone a write says it may still happen, and reads say they were not answered", async () => {
+  await withCluster(async (cluster) => {
+    const [a] = cluster.services as [Services];
+    const written = await a.kv.put("k", "v");
+    for (const at of [1, 2]) {
+      await cluster.services[at]!.close();
+      await cluster.nodes[at]!.close();
+    }
+    const put = await failure(a.kv.put("k", "w", { timeoutMs: 400 }));
+    expect([put.outcome === "unknown" && put.code === "timeout" || put.outcome === "none", put.retryable]).toEqual([true, true]);
+    expect(await failure(a.kv.get("k", { timeoutMs: 200 }))).toMatchObject({ code: "timeout", outcome: "none" });
+    expect((await a.kv.get("k", { consistency: "local" }))?.text()).toBe("v");
+    const after = written.ok ? written.version : "";
+    expect((await a.kv.get("k", { consistency: "session", after }))?.text()).toBe("v");
+  });
+}, 20_000);
