@@ -44,13 +44,11 @@ export function connect(urls: string | readonly string[], options: ConnectOption
 class RemoteCarillon implements Carillon {
   readonly kv: Kv;
   readonly #transport: Transport;
-  readonly #token: string | null;
   readonly #onClose: (() => Promise<void>) | undefined;
   #closed = false;
 
   constructor(bases: readonly string[], { token, send, onClose }: ConnectOptions) {
-    this.#token = token ?? null;
-    this.#transport = new Transport(bases, send ?? sendByFetch, this.#token);
+    this.#transport = new Transport(bases, send ?? sendByFetch, token ?? null);
     this.kv = new RemoteKv(this.#transport);
     this.#onClose = onClose;
   }
@@ -107,13 +105,8 @@ class RemoteCarillon implements Carillon {
     return document as unknown as ClusterStatus;
   }
 
-  /** Passes a request on to the node that answered last, whatever host it names. */
-  readonly fetch = (request: Request): Promise<Response> => {
-    const { pathname, search } = new URL(request.url);
-    const forwarded = new Request(`${this.#transport.url}${pathname}${search}`, request);
-    if (this.#token !== null && !forwarded.headers.has("authorization")) forwarded.headers.set("authorization", `Bearer ${this.#token}`);
-    return fetch(forwarded);
-  };
+  /** Passes a request on to a node, whatever host it names. */
+  readonly fetch = (request: Request): Promise<Response> => this.#transport.forward(request);
 
   async close(): Promise<void> {
     if (this.#closed) return;

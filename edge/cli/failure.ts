@@ -40,7 +40,7 @@ export interface Failure {
   readonly next: string;
 }
 
-export function failureOf(error: unknown, words: readonly string[]): Failure {
+export function failureOf(error: unknown, words: readonly string[], operands: readonly string[] = []): Failure {
   const help = words.length === 0 ? "carillon help" : `carillon ${words.join(" ")} --help`;
   if (error instanceof UsageError) return { exit: exits.usage, message: error.message, next: error.next };
   if (!(error instanceof CarillonError)) {
@@ -49,12 +49,12 @@ export function failureOf(error: unknown, words: readonly string[]): Failure {
   }
   const { message } = error;
   if (error.outcome === "unknown") {
-    return { exit: exits.unknown, message: `${message} (it may have been done all the same)`, next: lookAgain(words) };
+    return { exit: exits.unknown, message: `${message} (it may have been done all the same)`, next: lookAgain(words, operands) };
   }
-  return { exit: exitOf[error.code] ?? exits.failed, message, next: nextFor(error, words) ?? help };
+  return { exit: exitOf[error.code] ?? exits.failed, message, next: nextFor(error, words, operands) ?? help };
 }
 
-function nextFor(error: CarillonError, words: readonly string[]): string | null {
+function nextFor(error: CarillonError, words: readonly string[], operands: readonly string[]): string | null {
   switch (error.code) {
     case "unreachable":
       return "carillon dev   (or name a running node: --url http://host:4100)";
@@ -69,7 +69,8 @@ function nextFor(error: CarillonError, words: readonly string[]): string | null 
     case "draining":
       return "carillon status";
     case "not-found":
-      return words[0] === "log" ? "carillon log ls" : words[0] === "kv" ? "carillon kv ls" : null;
+      if (words.join(" ") === "log append") return `carillon log create ${word(operands[0])}`;
+      return words[0] === "log" ? "carillon log ls" : words[0] === "kv" ? "carillon kv ls" : "carillon status";
     case "no-spanning-group":
       return "carillon status   (shows which groups span which)";
     case "config":
@@ -83,8 +84,13 @@ function nextFor(error: CarillonError, words: readonly string[]): string | null 
 }
 
 /** After a write that may have happened. */
-function lookAgain(words: readonly string[]): string {
-  if (words[0] === "kv") return "carillon kv get KEY   (to see whether it happened)";
-  if (words[0] === "log") return "carillon log info LOG   (to see whether it happened)";
+function lookAgain(words: readonly string[], operands: readonly string[]): string {
+  if (words[0] === "kv") return `carillon kv get ${word(operands[0])}   (to see whether it happened)`;
+  if (words[0] === "log") return `carillon log info ${word(operands[0])}   (to see whether it happened)`;
   return "carillon status";
+}
+
+/** As a shell takes it. */
+function word(text = ""): string {
+  return /^[\w./:@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

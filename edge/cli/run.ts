@@ -13,6 +13,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function run(argv: readonly string[], environment: Environment): Promise<number> {
   let output = new Output("text", "auto", environment);
   let words: readonly string[] = [];
+  let given: readonly string[] = [];
   try {
     const [first, ...rest] = argv;
     if (first === "help") return await help(output, rest);
@@ -24,13 +25,14 @@ export async function run(argv: readonly string[], environment: Environment): Pr
       return exits.fine;
     }
     words = command.words;
+    given = operands;
     if (flags.get("help") === true) {
       await commandHelp(output, command);
       return exits.fine;
     }
     return await command.run(new Call({ command, operands, flags, output, environment }));
   } catch (error) {
-    const failure = failureOf(error, words);
+    const failure = failureOf(error, words, given);
     await output.note(`${output.paint("red", "✗", "stderr")} ${failure.message}`);
     await output.note(`  try: ${failure.next}`);
     return failure.exit;

@@ -87,7 +87,7 @@ export function neverSent(error: unknown): boolean {
     }
     // Node's happy eyeballs: all addresses failed, each for its own reason.
     if (cause instanceof AggregateError && cause.errors.length > 0 && cause.errors.every(neverSent)) return true;
-    if (/\b(connection refused|tcp connect error|dns error|failed to lookup)\b/i.test(cause.message)) return true;
+    if (/\b(connection refused|tcp connect error|dns error|failed to lookup|bad port|are blocked)\b/i.test(cause.message)) return true;
   }
   return false;
 }

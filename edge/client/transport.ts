@@ -82,6 +82,23 @@ export class Transport {
     }
   }
 
+  /** A whole request of somebody else's, by the platform's `fetch`; to the next node only if it never left. */
+  async forward(request: Request): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    for (let tried = 1;; tried++) {
+      const last = tried === this.#urls.length;
+      const forwarded = new Request(`${this.url}${pathname}${search}`, last ? request : request.clone());
+      if (this.#token !== null && !forwarded.headers.has("authorization")) forwarded.headers.set("authorization", `Bearer ${this.#token}`);
+      try {
+        return await fetch(forwarded);
+      } catch (error) {
+        if (!neverSent(error)) throw unreachable(this.url, error, request.method !== "GET" && request.method !== "HEAD");
+        if (last) throw unreachable(this.url, error, false);
+        this.#current = (this.#current + 1) % this.#urls.length;
+      }
+    }
+  }
+
   /** Ends every exchange. */
   close(): void {
     this.#closing.abort();

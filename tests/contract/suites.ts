@@ -1,14 +1,16 @@
 /** The suites every runtime has to pass, in the order they run. One line each. */
 import type { Runtime } from "../../edge/runtime.ts";
+import { carillon } from "./carillon.ts";
 import { clock } from "./clock.ts";
 import { core } from "./core.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
 import { links } from "./links.ts";
 import { node } from "./node.ts";
+import { services } from "./services.ts";
 import { streams } from "./streams.ts";
 
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node, services, carillon];
