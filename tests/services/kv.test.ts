@@ -1,3 +1,4 @@
+/** The KV store as users call it: every operation, every consistency, every refusal, over several nodes that share one order. */
 import { afterEach, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Entry, ReadOptions, ScanOptions, WriteResult } from "../../services/api.ts";

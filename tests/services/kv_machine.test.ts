@@ -1,3 +1,4 @@
+/** The KV machine by itself: whole results, against a plain map under random commands, and against bytes that mean nothing. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Position } from "../../core/position.ts";

@@ -1,3 +1,4 @@
+/** Logs as users call them: creating, appending, reading, waiting, tailing, trimming, over several nodes that share one order. */
 import { afterEach, expect, test } from "bun:test";
 import type { LogPage, LogRecord } from "../../services/api.ts";
 import { failure } from "../harness/failure.ts";

@@ -1,3 +1,4 @@
+/** The log machine and its segments: whole results, against plain arrays under random commands, and against bytes that mean nothing. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Position } from "../../core/position.ts";

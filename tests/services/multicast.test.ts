@@ -1,3 +1,4 @@
+/** Multicast and its streams: who hears what in which order, resuming, slow listeners, stalls and endings. */
 import { afterEach, expect, test } from "bun:test";
 import { commandPosition, formatPosition } from "../../core/position.ts";
 import type { DeliveryEvent } from "../../services/api.ts";

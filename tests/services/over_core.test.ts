@@ -29,10 +29,10 @@ interface Cluster {
   readonly services: Services[];
 }
 
-async function withCluster(use: (cluster: Cluster) => Promise<void>): Promise<void> {
+async function withCluster(use: (cluster: Cluster) => Promise<void>, merge: "ts" | "rr" = "ts"): Promise<void> {
   const named = [];
   for (const name of ["n1", "n2", "n3"]) named.push({ name, link: `127.0.0.1:${await freePort()}` });
-  const topology = parseTopology({ cluster: "services", nodes: named, ...twoGroups });
+  const topology = parseTopology({ cluster: "services", nodes: named, merge, ...twoGroups });
   const cluster: Cluster = { nodes: [], services: [] };
   try {
     for (const { id, link } of topology.nodes) {
@@ -119,40 +119,46 @@ test("logs stay dense under writers everywhere, and appends across groups are at
   });
 }, 20_000);
 
-test("messages to overlapping groups are delivered in one order everywhere, and streams resume", async () => {
-  await withCluster(async (cluster) => {
-    const [a, b] = cluster.services as [Services, Services];
-    const live = [a, b].map((node) => node.deliveries(["eu", "us"])[Symbol.asyncIterator]());
-    for (const stream of live) expect((await stream.next()).value!.kind).toBe("caught-up");
-    const sent = await Promise.all(
-      Array.from({ length: 60 }, (_, n) => cluster.services[n % 3]!.multicast([["eu"], ["us"], ["eu", "us"]][n % 3]!, `${n}`)),
-    );
-    const [atA, atB] = await Promise.all(live.map(async (stream) => {
-      const heard: string[] = [];
-      while (heard.length < 60) {
-        const { value } = await stream.next();
-        if (value?.kind === "message") heard.push(value.position);
+test.each(["ts", "rr"] as const)(
+  "messages to overlapping groups are delivered in one order everywhere, and streams resume (%s)",
+  async (merge) => {
+    await withCluster(async (cluster) => {
+      const [a, b] = cluster.services as [Services, Services];
+      const live = [a, b].map((node) => node.deliveries(["eu", "us"])[Symbol.asyncIterator]());
+      for (const stream of live) expect((await stream.next()).value!.kind).toBe("caught-up");
+      const sent = await Promise.all(
+        Array.from({ length: 60 }, (_, n) => cluster.services[n % 3]!.multicast([["eu"], ["us"], ["eu", "us"]][n % 3]!, `${n}`)),
+      );
+      const [atA, atB] = await Promise.all(live.map(async (stream) => {
+        const heard: string[] = [];
+        while (heard.length < 60) {
+          const { value } = await stream.next();
+          if (value?.kind === "message") heard.push(value.position);
+        }
+        return heard;
+      }));
+      expect(atA).toEqual(sent.map(({ position }) => position).sort());
+      expect(atB).toEqual(atA);
+      const middle = atA![29]!;
+      const rest: string[] = [];
+      for await (const event of b.deliveries(["us", "eu"], { after: middle })) {
+        if (event.kind === "message") rest.push(event.position);
+        else if (event.kind === "caught-up") break;
       }
-      return heard;
-    }));
-    expect(atA).toEqual(sent.map(({ position }) => position).sort());
-    expect(atB).toEqual(atA);
-    const middle = atA![29]!;
-    const rest: string[] = [];
-    for await (const event of b.deliveries(["us", "eu"], { after: middle })) {
-      if (event.kind === "message") rest.push(event.position);
-      else if (event.kind === "caught-up") break;
-    }
-    expect(rest).toEqual(atA!.slice(30));
-    const fromStart: string[] = [];
-    for await (const event of a.deliveries(["eu"], { after: "start" })) {
-      if (event.kind === "message") fromStart.push(event.text());
-      else if (event.kind === "caught-up") break;
-    }
-    expect(fromStart.map(Number).sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, n) => n).filter((n) => n % 3 !== 1));
-    for (const stream of live) await stream.return!();
-  });
-}, 20_000);
+      expect(rest).toEqual(atA!.slice(30));
+      const fromStart: string[] = [];
+      for await (const event of a.deliveries(["eu"], { after: "start" })) {
+        if (event.kind === "message") fromStart.push(event.text());
+        else if (event.kind === "caught-up") break;
+      }
+      expect(fromStart.map(Number).sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, n) => n).filter((n) => n % 3 !== 1));
+      for (const stream of live) await stream.return!();
+      const put = await a.kv.put("a", "1");
+      expect((await b.kv.put("a", "2", { ifVersion: put.ok ? put.version : null })).ok).toBe(true);
+    }, merge);
+  },
+  20_000,
+);
 
 test("when the quorum is gone a write says it may still happen, and reads say they were not answered", async () => {
   await withCluster(async (cluster) => {

@@ -1,3 +1,4 @@
+/** Replicas among themselves: equal state from equal commands, restarts, and answers that reach only who asked. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Prng } from "../../core/prng.ts";

@@ -1,3 +1,4 @@
+/** Waiting callers: each ends in exactly one way, and time-outs come when they were promised. */
 import { expect, test } from "bun:test";
 import { CarillonError } from "../../core/errors.ts";
 import { type Call, Requests } from "../../services/requests.ts";

@@ -1,3 +1,4 @@
+/** Slabs: values stay what they were while memory is reused and given back. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Slabs } from "../../services/slabs.ts";

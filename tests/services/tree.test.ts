@@ -1,3 +1,4 @@
+/** The ordered map of the KV store against a sorted array. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Tree } from "../../services/kv/tree.ts";
