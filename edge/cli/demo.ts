@@ -3,6 +3,7 @@ import { freePorts, isTerminal, onKey, onSignals, portIsFree, removeTree, sinceS
 import { type Call, exits } from "./command.ts";
 import { Fleet } from "./demo/fleet.ts";
 import { type DemoLayout, layOut, portsFrom } from "./demo/layout.ts";
+import type { Output } from "./output.ts";
 import { measure, type RegionTimes, urlOf } from "./demo/measure.ts";
 
 const readyWithinMs = 30_000;
@@ -21,7 +22,9 @@ export async function demo(call: Call): Promise<number> {
   try {
     fleet = await Fleet.start(layout, { directory, durability, secret: crypto.randomUUID() });
     await stop.or(fleet.ready(readyWithinMs));
-    if (!stop.asked) await report(call, layout, directory, await measure(layout));
+    const readyMs = Math.round(sinceStartMs());
+    if (!stop.asked && output.format === "text") await output.line(headline(call, layout, readyMs));
+    if (!stop.asked) await report(call, layout, { directory, readyMs, times: await measure(layout) });
     if (!stop.asked && !call.on("exit-after-ready")) await hold(call, layout, fleet, stop);
     keep = false;
     return stop.code;
@@ -59,34 +62,35 @@ class Stop {
   }
 }
 
-async function report({ output }: Call, layout: DemoLayout, directory: string, times: readonly RegionTimes[]): Promise<void> {
+function headline({ output }: Call, layout: DemoLayout, readyMs: number): string {
+  const distances = [...layout.delays].map(([pair, oneWayMs]) => `${pair.replace("-", "–")} ${oneWayMs * 2} ms`).join(", ");
+  const what = `${many(layout.nodes.length, "node")} in ${many(layout.regions.length, "region")}`;
+  const apart = distances === "" ? "" : `\nround trips between them: ${distances}   (change: --delay fra-iad=20)`;
+  return `${output.paint("bold", what)} on this machine, ready in ${(readyMs / 1_000).toFixed(1)} s${apart}`;
+}
+
+async function report(
+  { output }: Call,
+  layout: DemoLayout,
+  facts: { readonly directory: string; readonly readyMs: number; readonly times: readonly RegionTimes[] },
+): Promise<void> {
   if (output.format !== "text") {
-    await output.json({
-      nodes: layout.nodes,
-      groups: layout.groups,
-      delays: Object.fromEntries(layout.delays),
-      times,
-      directory,
-      readyMs: Math.round(sinceStartMs()),
-    });
+    await output.json({ nodes: layout.nodes, groups: layout.groups, delays: Object.fromEntries(layout.delays), ...facts });
     return;
   }
-  const distances = [...layout.delays].map(([pair, oneWayMs]) => `${pair.replace("-", "–")} ${oneWayMs * 2} ms`).join(", ");
-  const nodes = `${layout.nodes.length} node${layout.nodes.length === 1 ? "" : "s"}`;
-  await output.line(
-    `${output.paint("bold", nodes)} in ${layout.regions.length} region${layout.regions.length === 1 ? "" : "s"} on this machine` +
-      (distances === "" ? "" : `; round trips ${distances} (change: --delay fra-iad=20)`),
-  );
   await output.line();
-  await table(output.paint.bind(output, "dim"), times, (line) => output.line(line));
+  await table(output, facts.times);
   await output.line();
   for (const line of pasteable(layout)) await output.line(line === "" ? "" : `  ${line}`);
   await output.line();
-  await output.line(`logs and data: ${directory}`);
-  await output.line(`ready in ${(sinceStartMs() / 1_000).toFixed(1)} s, measurements included`);
+  await output.line(`logs and data: ${facts.directory}`);
 }
 
-async function table(dim: (text: string) => string, times: readonly RegionTimes[], print: (line: string) => Promise<void>): Promise<void> {
+function many(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+async function table(output: Output, times: readonly RegionTimes[]): Promise<void> {
   const ms = (value: number | null): string => value === null ? "-" : `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
   const rows = times.map((
     one,
@@ -101,8 +105,8 @@ async function table(dim: (text: string) => string, times: readonly RegionTimes[
   const headings = ["region", "URL", "own write", "own read", "write elsewhere", "message to all"];
   const widths = headings.map((heading, column) => Math.max(heading.length, ...rows.map((row) => row[column]!.length)));
   const render = (row: readonly string[]): string => `  ${row.map((cell, column) => cell.padEnd(widths[column]! + 2)).join("").trimEnd()}`;
-  await print(dim(render(headings)));
-  for (const row of rows) await print(render(row));
+  await output.line(output.paint("dim", render(headings)));
+  for (const row of rows) await output.line(render(row));
 }
 
 /** Each line can be pasted as it is, in this order. */
@@ -168,7 +172,7 @@ async function pressed({ output }: Call, layout: DemoLayout, fleet: Fleet, key: 
     await fleet.ready(readyWithinMs);
     await output.line(output.paint("green", `all nodes ready again after ${Math.round(performance.now() - started)} ms`));
   } else if (key === "m") {
-    await table(output.paint.bind(output, "dim"), await measure(layout), (line) => output.line(line));
+    await table(output, await measure(layout));
   }
 }
 

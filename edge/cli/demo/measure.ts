@@ -13,25 +13,32 @@ export interface RegionTimes {
   readonly worldMs: number | null;
 }
 
-const rounds = 5;
-
 export async function measure(layout: DemoLayout): Promise<RegionTimes[]> {
-  // One after another: two processors shared by all nodes would otherwise be what is measured.
-  const times: RegionTimes[] = [];
-  for (const region of layout.regions) times.push(await measureRegion(layout, region));
-  return times;
+  // What stays at home one region after another: the processors that all nodes share would otherwise be what is measured.
+  const near: Near[] = [];
+  for (const region of layout.regions) near.push(await measureNear(layout, region));
+  // What travels spends its time travelling: all at once.
+  return await Promise.all(near.map((one) => measureFar(layout, one)));
 }
 
-async function measureRegion(layout: DemoLayout, region: string): Promise<RegionTimes> {
+type Near = Pick<RegionTimes, "region" | "url" | "ownPutMs" | "ownGetMs">;
+
+async function measureNear(layout: DemoLayout, region: string): Promise<Near> {
   const url = urlOf(layout, region);
   await using carillon = connect(url);
-  const far = layout.regions[(layout.regions.indexOf(region) + 1) % layout.regions.length]!;
-  const several = layout.regions.length > 1;
-  const ownPutMs = await medianMs(() => carillon.kv.put(`${region}/demo/${region}`, "measured"));
-  const ownGetMs = await medianMs(() => carillon.kv.get(`${region}/demo/${region}`));
-  const farPutMs = several ? await medianMs(() => carillon.kv.put(`${far}/demo/${region}`, "measured")) : null;
-  const worldMs = several ? await medianMs(() => carillon.multicast(layout.regions, "measured")) : null;
-  return { region, url, ownPutMs, ownGetMs, farPutMs, farRegion: several ? far : null, worldMs };
+  const key = `${region}/demo/${region}`;
+  const ownPutMs = await medianMs(9, () => carillon.kv.put(key, "measured"));
+  const ownGetMs = await medianMs(9, () => carillon.kv.get(key));
+  return { region, url, ownPutMs, ownGetMs };
+}
+
+async function measureFar(layout: DemoLayout, near: Near): Promise<RegionTimes> {
+  if (layout.regions.length === 1) return { ...near, farPutMs: null, farRegion: null, worldMs: null };
+  await using carillon = connect(near.url);
+  const farRegion = layout.regions[(layout.regions.indexOf(near.region) + 1) % layout.regions.length]!;
+  const farPutMs = await medianMs(3, () => carillon.kv.put(`${farRegion}/demo/${near.region}`, "measured"));
+  const worldMs = await medianMs(3, () => carillon.multicast(layout.regions, "measured"));
+  return { ...near, farPutMs, farRegion, worldMs };
 }
 
 export function urlOf(layout: DemoLayout, region: string): string {
@@ -39,7 +46,7 @@ export function urlOf(layout: DemoLayout, region: string): string {
 }
 
 /** Of several calls one after another; the first, which opens connections, does not count. */
-async function medianMs(call: () => Promise<unknown>): Promise<number> {
+async function medianMs(rounds: number, call: () => Promise<unknown>): Promise<number> {
   await call();
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
