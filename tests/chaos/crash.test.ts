@@ -4,7 +4,7 @@ import { checkNotes } from "./check.ts";
 import { killAll, killAndRestart, pauseAndResume, startLoad } from "./scenarios.ts";
 
 /** Wall-clock bounds are generous: the machine that runs this may be busy. What is measured is printed. */
-const gapMsMax = 10_000;
+const gapMsMax = 5_000;
 
 test("kill -9 of the coordinator and of each other node loses nothing, and each rejoins by itself", async () => {
   await using cluster = await RealCluster.start();

@@ -1,6 +1,7 @@
 /**
- * Clients that rotate over the nodes and write down everything they were told: registers shared by
- * all, keys written once, and records appended to one log. What they wrote down is checked later.
+ * Clients that write down everything they were told. Most rotate over the nodes: on registers shared
+ * by all, and appending to one log. One stays at each node and writes keys once, so that service by
+ * that node can be told from waiting for another. What they wrote down is checked later.
  */
 import type { RegisterAnswer, RegisterOperation, RegisterRequest } from "../harness/register.ts";
 import { type Reply, request } from "./request.ts";
@@ -23,6 +24,8 @@ export interface Notes {
   readonly appendsUnknown: Set<string>;
   /** When writes were acknowledged, ascending. */
   readonly acknowledgedAt: number[];
+  /** The same for the client that stays at this node, by URL. */
+  readonly servedAt: Map<string, number[]>;
 }
 
 export class Load {
@@ -34,6 +37,7 @@ export class Load {
     appended: new Map(),
     appendsUnknown: new Set(),
     acknowledgedAt: [],
+    servedAt: new Map(),
   };
   readonly #urls: readonly string[];
   readonly #running: Promise<void>[] = [];
@@ -45,15 +49,20 @@ export class Load {
   constructor(urls: readonly string[]) {
     this.#urls = urls;
     for (let client = 0; client < registerClients; client++) this.#run(client, () => this.#useRegister(client));
-    for (let client = 0; client < 2; client++) this.#run(client, (url) => this.#writeOnce(url));
+    for (const url of urls) this.#run(0, () => this.#writeOnce(url));
     for (let client = 0; client < 2; client++) this.#run(client, (url) => this.#append(url));
   }
 
-  /** Resolves when the last request has been answered or given up. Throws what a client could not make sense of. */
+  /** Throws what a client could not make sense of: then nobody writes any more. */
+  check(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Resolves when the last request has been answered or given up. Throws as `check` does. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#running);
-    if (this.#failure !== null) throw this.#failure;
+    this.check();
   }
 
   #run(client: number, act: (url: string) => Promise<boolean>): void {
@@ -86,6 +95,9 @@ export class Load {
     if (reply.kind !== "answer") return false;
     expectStatus(reply, 201);
     this.notes.onceAcknowledged.set(key, value);
+    let served = this.notes.servedAt.get(url);
+    if (served === undefined) this.notes.servedAt.set(url, served = []);
+    served.push(performance.now());
     return this.#wrote();
   }
 

@@ -8,41 +8,56 @@ export async function startLoad(cluster: RealCluster): Promise<Load> {
   const reply = await request(`${cluster.nodes[0]!.url}/v1/logs/${logName}`, { method: "PUT" });
   if (reply.kind !== "answer" || reply.status > 201) throw new Error(`Cannot create the log: ${JSON.stringify(reply)}`);
   const load = new Load(cluster.nodes.map(({ url }) => url));
-  await acknowledged(load, 50, 15_000);
+  await acknowledged(cluster, load, 50, 15_000);
   return load;
 }
 
-/** Waits until so many more writes have been acknowledged. */
-export async function acknowledged(load: Load, writes: number, timeoutMs: number): Promise<void> {
+/** Waits until so many more writes have been acknowledged. Throws with what each node says of itself if that takes too long. */
+export async function acknowledged(cluster: RealCluster, load: Load, writes: number, timeoutMs: number): Promise<void> {
   const times = load.notes.acknowledgedAt;
   const goal = times.length + writes;
   const deadline = performance.now() + timeoutMs;
   while (times.length < goal) {
+    load.check();
     if (performance.now() > deadline) {
-      throw new Error(`Cannot go on: ${goal - times.length} of ${writes} writes not acknowledged within ${timeoutMs} ms`);
+      const left = `${goal - times.length} of ${writes} writes not acknowledged within ${timeoutMs} ms`;
+      throw new Error(`Cannot go on: ${left}\n${await describe(cluster)}`);
     }
     await Bun.sleep(10);
   }
 }
 
-/** The longest time without an acknowledged write in [from, to], in ms. */
-export function longestGap(load: Load, from: number, to: number): number {
-  let last = from;
+async function describe(cluster: RealCluster): Promise<string> {
+  const parts = cluster.nodes.map(async (node) => {
+    const reply = await request(`${node.url}/v1/cluster`);
+    const status = reply.kind === "answer" ? reply.body : reply.reason;
+    return `${node.name}, ${node.running ? "running" : "not running"}: ${status}\nIt said: ${node.output}`;
+  });
+  return (await Promise.all(parts)).join("\n");
+}
+
+/** The longest time in [from, to] that the client at a node, other than `victim`, had no write acknowledged, in ms. */
+export function longestGap(cluster: RealCluster, load: Load, victim: RealNode, from: number, to: number): number {
   let longest = 0;
-  for (const at of load.notes.acknowledgedAt) {
-    if (at < from || at > to) continue;
-    longest = Math.max(longest, at - last);
-    last = at;
+  for (const node of cluster.nodes) {
+    if (node === victim) continue;
+    let last = from;
+    for (const at of load.notes.servedAt.get(node.url) ?? []) {
+      if (at < from || at > to) continue;
+      longest = Math.max(longest, at - last);
+      last = at;
+    }
+    longest = Math.max(longest, to - last);
   }
-  return Math.max(longest, to - last);
+  return longest;
 }
 
 /** kill −9 and, after a while of service by the others, a start. Returns the gap in service. */
 export async function killAndRestart(cluster: RealCluster, load: Load, victim: RealNode): Promise<number> {
   const at = performance.now();
   await victim.kill();
-  await acknowledged(load, 100, 15_000);
-  const gap = longestGap(load, at, performance.now());
+  await acknowledged(cluster, load, 100, 15_000);
+  const gap = longestGap(cluster, load, victim, at, performance.now());
   victim.start();
   await victim.ready();
   await caughtUp(cluster, victim);
@@ -54,12 +69,12 @@ export async function pauseAndResume(cluster: RealCluster, load: Load, victim: R
   const at = performance.now();
   victim.signal("SIGSTOP");
   try {
-    await acknowledged(load, 100, 20_000);
+    await acknowledged(cluster, load, 100, 20_000);
     await Bun.sleep(Math.max(0, pauseMs - (performance.now() - at)));
   } finally {
     victim.signal("SIGCONT");
   }
-  const gap = longestGap(load, at, performance.now());
+  const gap = longestGap(cluster, load, victim, at, performance.now());
   await victim.ready();
   await caughtUp(cluster, victim);
   return gap;
@@ -71,10 +86,10 @@ export async function killAll(cluster: RealCluster, load: Load): Promise<number>
   for (const node of cluster.nodes) await node.kill();
   const at = performance.now();
   for (const node of cluster.nodes) node.start();
-  await acknowledged(load, 1, 20_000);
+  await acknowledged(cluster, load, 1, 20_000);
   const first = performance.now() - at;
   await cluster.ready();
-  await acknowledged(load, 50, 20_000);
+  await acknowledged(cluster, load, 50, 20_000);
   return first;
 }
 
