@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
 /**
- * The part of curl that our pages use, for machines that have none: `-X -H -d --data-binary -i -D - -s -N -o /dev/null -w`,
- * and a URL. Prints the body as it comes.
+ * The part of curl that our pages use, for machines that have none: `-X -H -d --data-binary -I -i -s -N -o /dev/null -w`, and
+ * a URL. Prints the body as it comes.
  */
 const flags = new Set(["-s", "-S", "-N"]);
 let method = "";
@@ -13,13 +13,14 @@ let discard = false;
 let report = "";
 
 const words = process.argv.slice(2).flatMap((word) =>
-  /^-[sNiS]{2,}/.test(word) ? [...word.slice(1)].map((letter) => `-${letter}`) : [word]
+  /^-[sSNiI]{2,}/.test(word) ? [...word.slice(1)].map((letter) => `-${letter}`) : [word]
 );
 for (let at = 0; at < words.length; at++) {
   const word = words[at]!;
   const value = (): string => words[++at] ?? fail(2, `option ${word}: requires parameter`);
   if (flags.has(word)) continue;
-  if (word === "-i") showHead = true;
+  if (word === "-I") method = "HEAD";
+  if (word === "-i" || word === "-I") showHead = true;
   else if (word === "-X") method = value();
   else if (word === "-H") {
     const [, name, content] = /^([^:]+):\s*(.*)$/.exec(value()) ?? fail(2, "a header needs a colon");
@@ -28,7 +29,6 @@ for (let at = 0; at < words.length; at++) {
     const data = value();
     body = data === "@-" ? await new Response(Bun.stdin.stream()).text() : data;
   } else if (word === "-w") report = value();
-  else if (word === "-D") showHead = value() === "-";
   else if (word === "-o") discard = value() === "/dev/null";
   else if (word.startsWith("-")) fail(2, `option ${word}: is unknown`);
   else url = /^https?:/.test(word) ? word : `http://${word}`;
