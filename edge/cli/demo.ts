@@ -171,6 +171,8 @@ async function pressed({ output }: Call, layout: DemoLayout, fleet: Fleet, key: 
     fleet.repair();
     await fleet.ready(readyWithinMs);
     await output.line(output.paint("green", `all nodes ready again after ${Math.round(performance.now() - started)} ms`));
+  } else if (key === "m" && running.length < layout.nodes.length) {
+    await output.line("nothing to measure while nodes are missing — r repairs");
   } else if (key === "m") {
     await table(output, await measure(layout));
   }

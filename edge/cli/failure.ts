@@ -49,7 +49,8 @@ export function failureOf(error: unknown, words: readonly string[], operands: re
   }
   const { message } = error;
   if (error.outcome === "unknown") {
-    return { exit: exits.unknown, message: `${message} (it may have been done all the same)`, next: lookAgain(words, operands) };
+    const doubt = / may /.test(message) ? "" : " (it may have been done all the same)";
+    return { exit: exits.unknown, message: `${message}${doubt}`, next: lookAgain(words, operands) };
   }
   return { exit: exitOf[error.code] ?? exits.failed, message, next: nextFor(error, words, operands) ?? help };
 }
@@ -73,8 +74,13 @@ function nextFor(error: CarillonError, words: readonly string[], operands: reado
       return words[0] === "log" ? "carillon log ls" : words[0] === "kv" ? "carillon kv ls" : "carillon status";
     case "no-spanning-group":
       return "carillon status   (shows which groups span which)";
+    case "check-failed":
+      return words[0] === "kv" ? `carillon kv get ${word(operands[0])} --json   (what is there, and its version)` : null;
+    case "unexpected-offset":
+      return `carillon log info ${word(operands[0])}`;
     case "config":
-      return "carillon config check";
+      if (words[0] === "dev") return "carillon dev --port 0   (picks a free port)";
+      return words[0] === "config" ? "carillon start --help   (every setting)" : "carillon config check";
     case "trimmed":
     case "past-tail":
       return "the same with --clamp, to start at the nearest record";

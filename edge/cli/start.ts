@@ -1,6 +1,6 @@
 /** carillon start: one node of a cluster, as its configuration says. */
 import { checkSafety, loudly } from "../config.ts";
-import { open } from "../open.ts";
+import { type LocalCarillon, open } from "../open.ts";
 import { sinceStartMs } from "../runtime/system.ts";
 import { version } from "../version.ts";
 import type { Call } from "./command.ts";
@@ -43,5 +43,11 @@ export async function start(call: Call): Promise<number> {
         `data ${facts.data ?? "in memory"} (${facts.durability}) · started in ${facts.readyMs} ms`,
     );
   }
+  if (output.format === "text") void sayReady(call, node);
   return await holdUntilStopped(node, output, call.on("stop-with-input"));
+}
+
+/** However long it takes; a node that is stopped before says nothing. */
+async function sayReady({ output }: Call, node: LocalCarillon): Promise<void> {
+  await node.ready(Infinity).then(() => output.line(`ready after ${Math.round(sinceStartMs())} ms`), () => {});
 }

@@ -59,7 +59,7 @@ async function show({ output }: Call, seen: ClusterStatus): Promise<void> {
 export function keysOf(group: Pick<GroupStatus, "keys" | "spans">): string | null {
   if (group.spans.length > 0) return `spans ${group.spans.join(" ")}`;
   if (group.keys.length === 0) return null;
-  return group.keys.map(({ from, to }) => from === "" && to === null ? "all" : `[${from} … ${to ?? ""})`).join(" ");
+  return group.keys.map(({ from, to }) => from === "" && to === null ? "all" : `${from}…${to ?? ""}`).join(" ");
 }
 
 function count(number: number, noun: string): string {

@@ -34,6 +34,7 @@ const aloneReadyWithinMs = 15_000;
 /** Of a stop: how long others may take to take over what this node coordinates. */
 const handoverMs = 250;
 const pollMs = 2;
+const slowPollMs = 50;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
@@ -135,7 +136,9 @@ class LocalNode implements LocalCarillon {
   }
 
   get url(): string | null {
-    return this.#server === null ? null : `http://${formatAddress(this.#server)}`;
+    if (this.#server === null) return null;
+    const { host, port } = this.#server;
+    return `http://${formatAddress({ host: host === "127.0.0.1" ? "localhost" : host, port })}`;
   }
 
   get linkAddress(): string | null {
@@ -168,15 +171,17 @@ class LocalNode implements LocalCarillon {
   }
 
   async ready(withinMs: number): Promise<void> {
-    const until = performance.now() + withinMs;
+    const started = performance.now();
     for (;;) {
       const { notReady } = this.#status();
       if (this.#failed !== null || this.#closing !== null) throw new CarillonError("closed", "Cannot get ready: this node is closed");
       if (notReady.length === 0) return;
-      if (performance.now() > until) {
+      const waitedMs = performance.now() - started;
+      if (waitedMs > withinMs) {
         throw new CarillonError("joining", `Cannot get ready within ${withinMs} ms: ${notReady.join("; ")}`, { retryable: true });
       }
-      await new Promise((resolve) => setTimeout(resolve, pollMs));
+      // Whoever waits for long waits for other nodes.
+      await new Promise((resolve) => setTimeout(resolve, waitedMs < 1_000 ? pollMs : slowPollMs));
     }
   }
 
@@ -244,9 +249,13 @@ class LocalNode implements LocalCarillon {
   }
 
   #status(): ClusterStatus {
-    const position = this.#services.position();
-    const status = clusterStatus({ ...this.#settled, position, view: this.#node.view() });
-    return this.#draining ? { ...status, notReady: [...status.notReady, "this node is stopping"] } : status;
+    return clusterStatus({
+      ...this.#settled,
+      position: this.#services.position(),
+      view: this.#node.view(),
+      url: this.url,
+      stopping: this.#draining,
+    });
   }
 
   #context(): AppContext {

@@ -33,7 +33,7 @@ export interface NodeOptions {
 
 /** A node in this process. */
 export interface LocalCarillon extends Carillon {
-  /** `http://127.0.0.1:4100` as bound; null if it does not listen. */
+  /** `http://localhost:4100` as bound; null if it does not listen. */
   readonly url: string | null;
   /** Where peers connect, as bound; null for a node alone. */
   readonly linkAddress: string | null;

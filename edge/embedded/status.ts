@@ -12,10 +12,13 @@ export interface StatusSources {
   readonly durability: Durability;
   readonly position: Version;
   readonly view: NodeView;
+  /** Where this node listens, for a topology that does not say. */
+  readonly url: string | null;
+  readonly stopping: boolean;
 }
 
 export function clusterStatus(sources: StatusSources): ClusterStatus {
-  const { self, topology, durability, position, view } = sources;
+  const { self, topology, durability, position, view, url, stopping } = sources;
   const nodeName = nameOf(topology.nodes);
   const peers = new Map(view.peers.map((peer) => [peer.node, peer]));
   const groups = topology.groups.map((group) => groupStatus(sources, group));
@@ -29,10 +32,11 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
     nodes: topology.nodes.map(({ id, name, region, http }) => {
       const peer = peers.get(id);
       const connected = id === self || (peer !== undefined && Number.isFinite(peer.heardAt) && !peer.suspected);
-      return { id, name, region, http, connected, rttMs: peer?.rttMs ?? null };
+      const known = http === "" && id === self ? url ?? "" : http;
+      return { id, name, region, http: known, connected, rttMs: peer?.rttMs ?? null };
     }),
     groups,
-    notReady: notReady(sources, groups),
+    notReady: [...notReady(sources, groups), ...(stopping ? ["this node is stopping"] : [])],
   };
 }
 

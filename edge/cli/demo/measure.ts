@@ -54,5 +54,5 @@ async function medianMs(rounds: number, call: () => Promise<unknown>): Promise<n
     await call();
     times.push(performance.now() - started);
   }
-  return times.toSorted((a, b) => a - b)[Math.floor(rounds / 2)]!;
+  return Math.round(times.toSorted((a, b) => a - b)[Math.floor(rounds / 2)]! * 100) / 100;
 }
