@@ -59,8 +59,13 @@ export class Host {
 
   /** Inputs queue; the turn after the one that is running steps them. */
   submit(input: Input): void {
+    if (this.#stopped) return;
     this.#inbox.push(input);
     this.#schedule();
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
   }
 
   /** Nothing is stepped or carried out any more. */
@@ -79,7 +84,7 @@ export class Host {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#stopped) return;
+    if (this.#scheduled) return;
     this.#scheduled = true;
     this.#clock.soon(this.#onTurn);
   }

@@ -71,7 +71,7 @@ export interface Runtime {
   readonly version: string;
   readonly clock: Clock;
   openDisk(directory: string): Promise<Disk>;
-  /** HTTP/1.1 and h2c (prior knowledge) on one port. Port 0 picks one. */
+  /** HTTP/1.1 and h2c (prior knowledge) on one port. Port 0 picks one. Throws CarillonError `config` if it cannot listen there. */
   serveHttp(address: { readonly host: string; readonly port: number }, fetch: Fetch): Promise<HttpServer>;
   /** POST over HTTP/2 with a streamed body. */
   openStream(url: string, headers: Readonly<Record<string, string>>, events: OutgoingStreamEvents): OutgoingStream;

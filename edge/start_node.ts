@@ -3,7 +3,7 @@ import { CarillonError } from "../core/errors.ts";
 import { type Millis, type NodeId, origin } from "../core/ids.ts";
 import { defaultLimits, type Limits } from "../core/limits.ts";
 import { CoreNode, type Durability } from "../core/node.ts";
-import type { Topology } from "../core/topology.ts";
+import { groupById, type Topology } from "../core/topology.ts";
 import type { NodeView } from "../core/view.ts";
 import { Host } from "./host.ts";
 import { type Journal, openJournal, type Recovery } from "./journal/journal.ts";
@@ -12,6 +12,9 @@ import { openHttp2Link } from "./link/http2.ts";
 import type { Link } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
 import type { Runtime } from "./runtime.ts";
+
+/** How long a closing node waits for its successors. */
+const makeWayMs = 300;
 
 export interface StartNodeOptions {
   readonly runtime: Runtime;
@@ -44,7 +47,10 @@ export interface RunningNode {
   readonly recovery: Recovery;
   view(): NodeView;
   journalStats(): JournalStats;
-  /** Stops the links, writes out the journal and lets go of the directory. What is under way is answered by nobody. */
+  /**
+   * Hands over what this node coordinates, stops the links, writes out the journal and lets go of the directory. What is
+   * under way is answered by nobody. A second call waits for the first.
+   */
   close(): Promise<void>;
 }
 
@@ -90,17 +96,22 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     link = await newLink(options, started);
     orderer.attach(started);
     started.submit({ kind: "wake" });
+    let closing: Promise<void> | null = null;
+    const end = async (): Promise<void> => {
+      if (!started.stopped) await makeWay(options, orderer);
+      orderer.close();
+      started.stop();
+      await link?.close();
+      await journal.close();
+    };
     return {
       orderer,
       link,
       recovery,
       view: () => core.view(),
       journalStats: () => journal.stats(),
-      async close(): Promise<void> {
-        orderer.close();
-        started.stop();
-        await link?.close();
-        await journal.close();
+      close(): Promise<void> {
+        return closing ??= end();
       },
     };
   } catch (error) {
@@ -126,6 +137,18 @@ async function newJournal(options: StartNodeOptions, onFailure: (error: Error) =
     node: self,
     onFailure,
   });
+}
+
+/** Hands over what this node coordinates and waits until somebody has it: nobody then sits out a lease. */
+async function makeWay({ runtime: { clock }, self, topology }: StartNodeOptions, orderer: HostOrderer): Promise<void> {
+  const mine = orderer.view().groups.filter(({ group, coordinates }) => coordinates !== 0 && groupById(topology, group).members.length > 1);
+  for (const { group } of mine) orderer.handover(group, 0);
+  const waiting = new Set(mine.map(({ group }) => group));
+  const until = clock.now().mono + makeWayMs;
+  while (waiting.size > 0 && clock.now().mono < until) {
+    await new Promise<void>((resolve) => clock.wakeAt(clock.now().mono + 2, resolve));
+    for (const { group, coordinator } of orderer.view().groups) if (coordinator !== 0 && coordinator !== self) waiting.delete(group);
+  }
 }
 
 /** Listens, and connects to everybody with whom this node has a group in common. */

@@ -6,22 +6,35 @@ import { newClock } from "./clock.ts";
 import { openDisk } from "./disk.ts";
 import { hmacSha256, sameBytes } from "./hmac.ts";
 import { openStream } from "./http2_stream.ts";
+import { cannotListen } from "./listen.ts";
 
-function serveHttp(address: { readonly host: string; readonly port: number }, fetch: Fetch): Promise<HttpServer> {
-  return new Promise((resolve) => {
-    const server = Bun.serve({
-      hostname: address.host,
-      port: address.port,
-      http2: true,
-      // Streams between nodes and to tailing clients are silent for longer than any timeout would be worth.
-      idleTimeout: 0,
-      // Bodies are bounded where they are read; a stream between nodes has no end.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch,
-      error: () => new Response("Cannot answer: internal error\n", { status: 500 }),
-    });
-    resolve({ host: address.host, port: server.port!, close: () => server.stop(true) });
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+function listen({ host, port }: Address, fetch: Fetch): Bun.Server<undefined> {
+  return Bun.serve({
+    hostname: host,
+    port,
+    http2: true,
+    // Streams between nodes and to tailing clients are silent for longer than any timeout would be worth.
+    idleTimeout: 0,
+    // Bodies are bounded where they are read; a stream between nodes has no end.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch,
+    error: () => new Response("Cannot answer: internal error\n", { status: 500 }),
   });
+}
+
+// deno-lint-ignore require-await
+async function serveHttp(address: Address, fetch: Fetch): Promise<HttpServer> {
+  try {
+    const server = listen(address, fetch);
+    return { host: address.host, port: server.port!, close: () => server.stop(true) };
+  } catch (error) {
+    throw cannotListen(address, error);
+  }
 }
 
 export const runtime: Runtime = {

@@ -5,11 +5,18 @@ import type { Fetch, HttpServer, Runtime } from "../runtime.ts";
 import { newClock } from "./clock.ts";
 import { openDisk } from "./disk.ts";
 import { openFetchStream } from "./fetch_stream.ts";
+import { cannotListen } from "./listen.ts";
 import { hmacSha256, sameBytes } from "./hmac.ts";
 
-function serveHttp(address: { readonly host: string; readonly port: number }, fetch: Fetch): Promise<HttpServer> {
-  return new Promise((resolve) => {
-    const stop = new AbortController();
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+// deno-lint-ignore require-await
+async function serveHttp(address: Address, fetch: Fetch): Promise<HttpServer> {
+  const stop = new AbortController();
+  try {
     const server = Deno.serve({
       hostname: address.host,
       port: address.port,
@@ -21,8 +28,10 @@ function serveHttp(address: { readonly host: string; readonly port: number }, fe
       stop.abort();
       await server.finished;
     };
-    resolve({ host: address.host, port: server.addr.port, close });
-  });
+    return { host: address.host, port: server.addr.port, close };
+  } catch (error) {
+    throw cannotListen(address, error);
+  }
 }
 
 export const runtime: Runtime = {

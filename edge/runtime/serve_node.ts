@@ -8,6 +8,7 @@ import { createServer as createHttp2 } from "node:http2";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { Fetch, HttpServer } from "../runtime.ts";
 import { answerWith } from "./fetch_adapter.ts";
+import { cannotListen } from "./listen.ts";
 
 /** What every HTTP/2 connection begins with; no HTTP/1.1 method is spelled like it. */
 const preface = "PRI * HTTP/2.0";
@@ -35,9 +36,10 @@ export function serveHttp(address: { readonly host: string; readonly port: numbe
   });
 
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
+    const refuse = (error: Error): void => reject(cannotListen(address, error));
+    server.once("error", refuse);
     server.listen(address.port, address.host, () => {
-      server.off("error", reject);
+      server.off("error", refuse);
       server.on("error", () => {});
       resolve({
         host: address.host,

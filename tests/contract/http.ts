@@ -165,7 +165,9 @@ function raw(port: number, text: string): Promise<string> {
 
 function taken(runtime: Runtime): (origin: string, seen: Seen, server: HttpServer) => Promise<void> {
   return async (_origin, _seen, { host, port }) => {
-    await rejects(async () => await runtime.serveHttp({ host, port }, () => new Response()));
+    const refused = await rejects(() => runtime.serveHttp({ host, port }, () => new Response()), "config");
+    equal(refused.message, `Cannot listen on 127.0.0.1:${port}: the port is in use`);
+    await rejects(() => runtime.serveHttp({ host: "no.such.host.invalid", port: 0 }, () => new Response()), "config");
   };
 }
 

@@ -143,6 +143,24 @@ for (const durability of ["sync", "async", "memory"] satisfies Durability[]) {
     }), 30_000);
 }
 
+test("a coordinator that closes makes way: nobody waits for its lease", () =>
+  inDirectory(async (directory) => {
+    const topology = await localTopology(3);
+    const nodes = await Promise.all([1, 2, 3].map((id) => start(topology, id, directory)));
+    await until(() => nodes.every((node) => node.view().groups[0]!.coordinator !== 0));
+    const leader = nodes[0]!.view().groups[0]!.coordinator;
+    const other = nodes[leader % 3]!;
+    const seen = new Seen();
+    other.orderer.subscribe([1], "now", Infinity, seen.onDelivery);
+    await Bun.sleep(200);
+    await nodes[leader - 1]!.close();
+    const startedAt = performance.now();
+    other.orderer.propose(1, utf8.encode("on"), failed);
+    await until(() => seen.commands.length === 1);
+    expect(performance.now() - startedAt).toBeLessThan(200);
+    await Promise.all(nodes.map((node) => node.close()));
+  }));
+
 test("demand, unsubscribing, refusals and a hand-over", () =>
   inDirectory(async (directory) => {
     const topology = await localTopology(1);
