@@ -147,12 +147,15 @@ async function refuseDamage(
     try {
       const size = await disk.size(segmentName(number));
       const window = new Window(file, size);
-      for (let at = number === last.number ? last.end : 0; at < size; at += 8) {
+      let at = number === last.number ? last.end : 0;
+      while (at < size) {
         if (!window.has(at, headerBytes)) await window.load(at, headerBytes);
-        const inside = at - window.from;
-        if (isZero(window.bytes, inside)) continue;
-        if (number === last.number) dirtyEnd = at + 8;
-        const header = readHeader(window.bytes, inside, crc32, seed);
+        at = window.from + skipZeros(window.bytes, at - window.from);
+        if (at >= window.end) continue;
+        if (!window.has(at, headerBytes)) await window.load(at, headerBytes);
+        if (number === last.number) dirtyEnd = Math.min(at + 8, size);
+        const header = readHeader(window.bytes, at - window.from, crc32, seed);
+        at += 8;
         if (header === null || header.durable <= chain.sequence) continue;
         const damaged = last.number === 0 ? numbers[0]! : last.number;
         throw new CarillonError(
@@ -170,9 +173,15 @@ async function refuseDamage(
   return dirtyEnd;
 }
 
-function isZero(bytes: Uint8Array, at: number): boolean {
-  for (let i = at; i < at + 8; i++) if (bytes[i] !== 0 && bytes[i] !== undefined) return false;
-  return true;
+/** From `at`, a multiple of 8 from the start of the file: where the next eight bytes that are not all zero begin, or the end. */
+function skipZeros(bytes: Uint8Array, at: number): number {
+  const end = bytes.byteLength;
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, end >>> 2);
+  let word = at >>> 2;
+  while (word < words.length && words[word] === 0) word++;
+  if (word < words.length) return word * 4 - word * 4 % 8;
+  for (let rest = words.length * 4; rest < end; rest++) if (bytes[rest] !== 0) return rest - rest % 8;
+  return end;
 }
 
 /**
@@ -205,9 +214,13 @@ class Window {
     this.size = size;
   }
 
+  get end(): number {
+    return this.from + this.bytes.byteLength;
+  }
+
   /** So much of `length` bytes as the file has. */
   has(at: number, length: number): boolean {
-    return at >= this.from && Math.min(at + length, this.size) <= this.from + this.bytes.byteLength;
+    return at >= this.from && Math.min(at + length, this.size) <= this.end;
   }
 
   async load(at: number, length: number): Promise<void> {

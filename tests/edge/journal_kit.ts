@@ -80,7 +80,7 @@ export async function open(disk: Disk, how: How = {}): Promise<Opened> {
     cluster: how.cluster ?? "test",
     node: how.node ?? 1,
     onFailure: (error) => failures.push(error),
-    segmentBytes: how.segmentBytes ?? 1 << 20,
+    segmentBytes: how.segmentBytes ?? 1 << 16,
   });
   const records: JournalRecord[] = [];
   try {
