@@ -72,6 +72,25 @@ export class Acceptor {
     return this.#group.context.out.record({ kind: "promise", group: this.#group.id, ballot });
   }
 
+  /**
+   * The lowest ballot whose log may be taken over. Without the right to vote that is no acceptance: a node that lost
+   * its memory must hold again what another knows it by, even if a higher ballot has been promised since.
+   */
+  get lowest(): Ballot {
+    return this.#group.voting ? this.promised : this.#group.log.ballot;
+  }
+
+  /** The others have told what the last life of this node may have promised. */
+  remember(promised: Ballot): void {
+    this.raise(promised);
+    if (this.promised === this.#group.log.ballot) return;
+    // What was taken over from a lower ballot is held, not voted for: a promise may have been given before.
+    this.voted = 0;
+    this.votedBallot = 0;
+    this.#voteDue = false;
+    this.#unpersisted = this.#unpersisted.map((record) => ({ ...record, ballot: 0 }));
+  }
+
   /** A higher ballot exists: nothing lower is accepted from now on. */
   raise(ballot: Ballot): void {
     if (ballot <= this.promised) return;
@@ -128,7 +147,7 @@ export class Acceptor {
    */
   follow(ballot: Ballot, base: Instance, start: Instance): void {
     const { log } = this.#group;
-    if (ballot > log.ballot && ballot >= this.promised && start <= log.decided) this.install(ballot, base, start, []);
+    if (ballot > log.ballot && ballot >= this.lowest && start <= log.decided) this.install(ballot, base, start, []);
   }
 
   /** What to ask a peer for that holds the log of `ballot`: behind our own, and behind what of a new ballot is here already. */
@@ -136,7 +155,7 @@ export class Acceptor {
     const { log } = this.#group;
     const ahead = this.#ahead;
     let instance = ballot !== 0 && ballot === log.ballot ? log.last : log.decided;
-    if (ahead && ahead.ballot === ballot && ballot >= this.promised) { while (ahead.entries.has(instance + 1)) instance++; }
+    if (ahead && ahead.ballot === ballot && ballot >= this.lowest) { while (ahead.entries.has(instance + 1)) instance++; }
     return instance + 1;
   }
 
@@ -152,7 +171,7 @@ export class Acceptor {
   catchUpWithAhead(): void {
     const { log } = this.#group;
     const ahead = this.#ahead;
-    if (!ahead || ahead.ballot < this.promised) return;
+    if (!ahead || ahead.ballot < this.lowest) return;
     if (ahead.ballot > log.ballot && !this.#installAhead(ahead)) return;
     let next = ahead.entries.get(log.last + 1);
     for (const instance of ahead.entries.keys()) if (instance <= log.last) ahead.entries.delete(instance);
@@ -180,7 +199,7 @@ export class Acceptor {
   /** The log becomes that of `ballot`: its decided prefix and `entries`, in one record. */
   install(ballot: Ballot, base: Instance, start: Instance, entries: readonly Entry[]): Lsn {
     const { log, context, clock, learner, id } = this.#group;
-    assert(ballot >= this.promised, `Cannot install ballot ${ballot}: ${this.promised} is promised (I2)`);
+    assert(ballot >= this.lowest, `Cannot install ballot ${ballot}: ${this.promised} is promised (I2)`);
     this.raise(ballot);
     const above = log.decided;
     log.install(ballot, base, start, above, entries);

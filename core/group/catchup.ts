@@ -32,7 +32,7 @@ export class CatchUp {
     const { log, context, acceptor } = this.#group;
     const ahead = beat.logBallot === log.ballot
       ? beat.last > log.last
-      : beat.decided > log.decided || (beat.logBallot > log.ballot && beat.logBallot >= acceptor.promised);
+      : beat.decided > log.decided || (beat.logBallot > log.ballot && beat.logBallot >= acceptor.lowest);
     if (!ahead) {
       if (beat.coordinates !== 0) this.#behindSince = Infinity;
       return;
@@ -101,7 +101,7 @@ export class CatchUp {
     if (asked) this.#asked = null;
     if (!isRun(message.entries)) return;
     this.#learnDecided(message);
-    if (message.ballot !== 0 && message.ballot >= acceptor.promised && message.ballot >= log.ballot) {
+    if (message.ballot !== 0 && message.ballot >= acceptor.lowest && message.ballot >= log.ballot) {
       for (const entry of message.entries) {
         if (entry.instance <= log.decided) continue;
         // A new coordinator's own install is not complete before it leads; it never fetches here then.

@@ -160,7 +160,7 @@ export class Group {
     const level = this.log.ballot > best.logBallot || (this.log.ballot === best.logBallot && this.log.last >= best.last) ||
       this.log.decided >= best.last;
     if (!level || this.log.decided < decided) return;
-    this.acceptor.raise(promised);
+    this.acceptor.remember(promised);
     this.voting = true;
   }
 
