@@ -219,13 +219,12 @@ export class Merge {
  * comes back to the same position would see what a reader who stayed did not.
  */
 function deliverableBy(groups: readonly Group[]): Position {
-  let next: Position = { major: Infinity, group: 0, minor: 0 };
-  for (const group of groups) {
-    const unknown = group.nextUnknown();
-    if (comparePositions(unknown, next) < 0) next = unknown;
-  }
-  if (next.minor > 0) return { ...next, minor: next.minor - 1 };
-  return next.major === 0 || next.major === Infinity ? start : { major: next.major - 1, group: 65_535, minor: 255 };
+  if (groups.length === 0) return start;
+  const next = groups.map((group) => group.nextUnknown()).reduce((least, unknown) =>
+    comparePositions(unknown, least) < 0 ? unknown : least
+  );
+  // The greatest position before `next`: within a turn groups follow each other by number, and none has the number 0.
+  return next.minor > 0 ? { ...next, minor: next.minor - 1 } : { major: next.major, group: next.group - 1, minor: 255 };
 }
 
 /** Like `firstInstance` for a position close to the end of the log: walks back instead of reading. */
@@ -245,5 +244,6 @@ function firstInstance(context: Context, group: Group, after: Position): Instanc
   const { order } = context.topology;
   return order.merge === "ts"
     ? group.log.landmarkBelow(after.major, "stamp")
-    : group.log.landmarkBelow(after.major * order.turn + Math.min(after.minor, order.turn - 1), "slotBase");
+    // All of the turn, for it may lie behind a position of a group with a smaller number.
+    : group.log.landmarkBelow(after.major * order.turn, "slotBase");
 }
