@@ -168,7 +168,7 @@ export class Host {
     oracles.says(this.id, effects);
     const before = this.view;
     this.view = core.view();
-    oracles.shows(this.id, this.view, before);
+    oracles.shows(this.id, this.view, before, this.disk.state);
     this.#world.shown(this, inputs);
     this.#carryOut(effects);
     this.#world.turned(this, inputs, effects);

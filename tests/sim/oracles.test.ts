@@ -78,7 +78,7 @@ class Story {
       pendingBytes: 0,
       ...change,
     };
-    this.oracles.shows(node, { groups: [group], subscriptions: [], peers: [] }, null);
+    this.oracles.shows(node, { groups: [group], subscriptions: [], peers: [] }, null, this.disks.get(node)!);
     return this;
   }
 

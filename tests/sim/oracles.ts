@@ -6,10 +6,10 @@ import type { Confirmation, Delivery, Effects, Envelope, JournalRecord, Refusal 
 import { batchOverheadBytes } from "../../core/entry.ts";
 import type { GroupId, Instance, NodeId } from "../../core/ids.ts";
 import type { Limits } from "../../core/limits.ts";
-import { comparePositions, type Position, start as beforeAll } from "../../core/position.ts";
+import { comparePositions, type Order, type Position, slotPosition } from "../../core/position.ts";
 import type { Topology } from "../../core/topology.ts";
 import type { GroupView, NodeView } from "../../core/view.ts";
-import type { JournalState } from "./journal_state.ts";
+import type { GroupState, JournalState } from "./journal_state.ts";
 import { type Chosen, GroupOracle } from "./oracle/logs.ts";
 import { Effective, SubscriptionOracle } from "./oracle/order.ts";
 import { Proposals } from "./oracle/proposals.ts";
@@ -56,6 +56,8 @@ export class Oracles {
   persisted(node: NodeId, record: JournalRecord, disk: JournalState): void {
     if (record.kind === "ceiling" || record.kind === "decided" || record.kind === "promise") return;
     const state = disk.group(record.group);
+    // What a node without memory takes over is no vote until it says so (see `shows`).
+    if (!this.#words.get(node)!.mayVote(record.group)) return;
     this.#words.get(node)!.durable(record.group, state.logBallot, state.last);
     this.groups.get(record.group)!.durable(node, state.logBallot, state.last);
   }
@@ -89,14 +91,28 @@ export class Oracles {
     }
   }
 
-  shows(node: NodeId, view: NodeView, before: NodeView | null): void {
+  shows(node: NodeId, view: NodeView, before: NodeView | null, disk: JournalState): void {
     for (let i = 0; i < view.groups.length; i++) {
       const group = view.groups[i]!;
+      if (group.voting && before?.groups[i]?.voting === false) this.#votesAgain(node, group, disk.group(group.group));
       this.#words.get(node)!.shows(group);
       this.#decided(node, group, before?.groups[i]?.decided ?? 0);
       this.groups.get(group.group)!.relies(`n${node}'s frontier`, group.frontier, group.decided);
       this.#bounded(node, group);
     }
+  }
+
+  /** A node without memory has its right to vote back: what it holds of the ballot it may vote in counts from now on. */
+  #votesAgain(node: NodeId, view: GroupView, disk: GroupState): void {
+    if (view.voted === 0) return;
+    demand(
+      view.promised === view.logBallot && disk.logBallot === view.logBallot && disk.last >= view.voted,
+      "abstains",
+      () =>
+        `n${node} g${view.group} promised ${view.promised} in its last life and now votes for ${view.voted} in ${view.logBallot}; it holds ${disk.logBallot}/${disk.last}`,
+    );
+    this.#words.get(node)!.durable(view.group, view.logBallot, view.voted);
+    this.groups.get(view.group)!.durable(node, view.logBallot, view.voted);
   }
 
   #decided(node: NodeId, view: GroupView, before: Instance): void {
@@ -142,7 +158,7 @@ export class Oracles {
       subscription,
       groups,
       after,
-      known: knownBy(view, groups),
+      known: knownBy(view, groups, this.#topology.order),
       granted,
       all: this.effective,
       order: this.#topology.order,
@@ -183,8 +199,15 @@ export class Oracles {
   }
 }
 
-/** Everything at or below is known to the node in all of these groups. */
-export function knownBy(view: NodeView, groups: readonly GroupId[]): Position {
-  const frontiers = view.groups.filter((group) => groups.includes(group.group)).map((group) => group.frontier);
-  return frontiers.reduce((least, frontier) => comparePositions(frontier, least) < 0 ? frontier : least, frontiers[0] ?? beforeAll);
+/** Just before the first position that is unknown to the node in one of these groups. For comparing, not for printing. */
+export function knownBy(view: NodeView, groups: readonly GroupId[], order: Order): Position {
+  let least: Position = { major: Infinity, group: 0, minor: 0 };
+  for (const { group, frontier } of view.groups) {
+    if (!groups.includes(group)) continue;
+    const next = order.merge === "ts"
+      ? { major: frontier.major + 1, group, minor: 0 }
+      : slotPosition(order.turn, group, frontier.group === 0 ? 0 : frontier.major * order.turn + frontier.minor + 1);
+    if (comparePositions(next, least) < 0) least = next;
+  }
+  return { ...least, minor: least.minor - 1 };
 }

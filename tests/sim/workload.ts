@@ -103,7 +103,9 @@ export class Workload {
   shown(host: Host, inputs: readonly Input[]): void {
     for (const input of inputs) {
       if (input.kind !== "subscribe" || input.after !== "now") continue;
-      this.#oracles.subscriptions.get(`${host.id}/${input.subscription}`)?.began(knownBy(host.view!, input.groups));
+      this.#oracles.subscriptions.get(`${host.id}/${input.subscription}`)?.began(
+        knownBy(host.view!, input.groups, this.#plan.topology.order),
+      );
     }
   }
 

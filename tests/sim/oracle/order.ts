@@ -254,7 +254,7 @@ export class SubscriptionOracle {
 
   /** For "now": nothing above this was known to the node when it had subscribed. */
   began(known: Position): void {
-    if (this.#open) this.#cut = { major: known.major, group: 65_535, minor: 255 };
+    if (this.#open) this.#cut = known;
   }
 
   /** Index of the next command it must deliver. */

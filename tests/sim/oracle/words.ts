@@ -49,11 +49,16 @@ export class NodeWords {
     if (upTo > (votes.get(ballot) ?? 0)) votes.set(ballot, upTo);
   }
 
+  /** As the node last showed it. */
+  mayVote(group: GroupId): boolean {
+    return this.#word(group).voting;
+  }
+
   restarted(): void {
     for (const [group, word] of this.#words) {
       word.promised = 0;
       word.decided = 0;
-      word.voting = true;
+      word.voting = this.#remembers;
       if (!this.#remembers) this.#words.delete(group);
     }
   }
@@ -213,7 +218,10 @@ export class NodeWords {
   #word(group: GroupId): Word {
     let word = this.#words.get(group);
     if (word === undefined) {
-      this.#words.set(group, word = { promised: 0, decided: 0, voting: true, clock: 0, votes: new Map(), coordinated: new Map() });
+      this.#words.set(
+        group,
+        word = { promised: 0, decided: 0, voting: this.#remembers, clock: 0, votes: new Map(), coordinated: new Map() },
+      );
     }
     return word;
   }
