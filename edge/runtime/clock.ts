@@ -33,14 +33,14 @@ export function newClock(): Clock {
     armedFor = Infinity;
     const now = performance.now();
     let next = Infinity;
-    // Snapshot: a callback that sets an alarm for now gets its turn with the next timer, not in this loop.
-    for (const alarm of [...alarms]) {
-      if (alarm.at > now) {
-        next = Math.min(next, alarm.at);
-      } else if (alarms.delete(alarm)) {
-        alarm.callback();
-      }
+    const due: Alarm[] = [];
+    for (const alarm of alarms) {
+      if (alarm.at <= now) due.push(alarm);
+      else next = Math.min(next, alarm.at);
     }
+    // After a pause many are due at once: in the order in which they should have rung.
+    due.sort((a, b) => a.at - b.at);
+    for (const alarm of due) if (alarms.delete(alarm)) alarm.callback();
     // Timers are early now and then (the platform counts whole milliseconds), and a cancelled alarm leaves its timer behind.
     if (next < armedFor) arm(next);
   };
