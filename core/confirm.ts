@@ -17,14 +17,21 @@ interface Waiting {
   open: number;
   /** What the subscription has to pass. */
   bound: Position;
+  /** Nobody waits for it any more. */
+  cancelled: boolean;
+  /** The rounds it is part of. */
+  readonly rounds: Round[];
 }
 
 /** One question to a group's acceptors, for everybody who came before it was sent. */
 interface Round {
+  readonly group: GroupId;
   readonly number: number;
   readonly waiting: readonly Waiting[];
   readonly answers: Set<NodeId>;
   bound: Position;
+  /** Askers that still wait. */
+  left: number;
   againAt: Millis;
 }
 
@@ -34,6 +41,8 @@ export class Confirmations {
   /** Came since the last flush, by group. */
   readonly #fresh = new Map<GroupId, Waiting[]>();
   readonly #rounds = new Map<GroupId, Map<number, Round>>();
+  /** Not yet confirmed, by request. */
+  readonly #open = new Map<number, Waiting>();
   /** Bounded, waiting for the merge. */
   #bounded: Waiting[] = [];
   #number = 1;
@@ -44,7 +53,8 @@ export class Confirmations {
   }
 
   confirm(request: number, merge: Merge, groups: readonly GroupId[], atLeast: Position): void {
-    const waiting: Waiting = { request, merge, open: groups.length, bound: atLeast };
+    const waiting: Waiting = { request, merge, open: groups.length, bound: atLeast, cancelled: false, rounds: [] };
+    this.#open.set(request, waiting);
     for (const group of groups) {
       const fresh = this.#fresh.get(group);
       if (fresh) fresh.push(waiting);
@@ -53,17 +63,31 @@ export class Confirmations {
     if (groups.length === 0) this.#bounded.push(waiting);
   }
 
+  /** Nobody waits for it any more; without a quorum it would stay for ever. */
+  cancel(request: number): void {
+    const waiting = this.#open.get(request);
+    if (!waiting) return;
+    this.#open.delete(request);
+    waiting.cancelled = true;
+    for (const round of waiting.rounds) if (--round.left === 0) this.#rounds.get(round.group)?.delete(round.number);
+  }
+
   /** One round for everything that came since the last one. */
   flush(): void {
-    for (const [id, waiting] of this.#fresh) {
+    for (const [id, asked] of this.#fresh) {
+      const waiting = asked.filter(({ cancelled }) => !cancelled);
+      if (waiting.length === 0) continue;
       const number = this.#number++;
       const round: Round = {
+        group: id,
         number,
         waiting,
         answers: new Set(),
         bound: start,
+        left: waiting.length,
         againAt: this.#context.now + this.#context.limits.resendMs,
       };
+      for (const one of waiting) one.rounds.push(round);
       let rounds = this.#rounds.get(id);
       if (!rounds) this.#rounds.set(id, rounds = new Map());
       rounds.set(number, round);
@@ -111,7 +135,7 @@ export class Confirmations {
     this.#rounds.get(message.group)!.delete(round.number);
     for (const waiting of round.waiting) {
       if (comparePositions(round.bound, waiting.bound) > 0) waiting.bound = round.bound;
-      if (--waiting.open === 0) this.#bounded.push(waiting);
+      if (--waiting.open === 0 && !waiting.cancelled) this.#bounded.push(waiting);
     }
   }
 
@@ -121,8 +145,9 @@ export class Confirmations {
     const left: Waiting[] = [];
     for (const waiting of this.#bounded) {
       // Its round came back after the subscription had ended.
-      if (waiting.merge.closed) continue;
+      if (waiting.merge.closed || waiting.cancelled) continue;
       if (waiting.merge.hasPassed(waiting.bound)) {
+        this.#open.delete(waiting.request);
         this.#context.out.confirm({ request: waiting.request, position: waiting.merge.delivered });
       } else left.push(waiting);
     }
@@ -131,6 +156,7 @@ export class Confirmations {
 
   /** A subscription that ends takes its questions along. */
   drop(merge: Merge): void {
+    for (const waiting of this.#open.values()) if (waiting.merge === merge) this.cancel(waiting.request);
     this.#bounded = this.#bounded.filter((waiting) => waiting.merge !== merge);
   }
 

@@ -42,6 +42,8 @@ export type Input =
     readonly groups: readonly GroupId[];
     readonly atLeast?: Position;
   }
+  /** Nobody waits for this confirmation any more. */
+  | { readonly kind: "cancel"; readonly request: number }
   /** Coordinate no longer; let `to` take over (0: whoever is best). */
   | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId }
   /** The link to this node broke. A hint: nothing depends on it. */

@@ -119,6 +119,8 @@ export class CoreNode {
         return this.#unsubscribe(input.subscription);
       case "confirm":
         return this.#confirm(input.request, input.subscription, input.groups, input.atLeast ?? start);
+      case "cancel":
+        return this.#confirmations.cancel(input.request);
       case "handover":
         return this.#groups.get(input.group)?.election.handOver(input.to);
       case "unreachable":

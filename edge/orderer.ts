@@ -94,12 +94,20 @@ export class HostOrderer implements Orderer {
     return subscription;
   }
 
-  confirm(subscription: Subscription, groups: readonly GroupId[], confirmed: (position: Position) => void): void {
+  confirm(
+    subscription: Subscription,
+    groups: readonly GroupId[],
+    confirmed: (position: Position) => void,
+    atLeast?: Position,
+  ): () => void {
     const number = this.#number(subscription);
-    if (!this.#subscriptions.has(number)) return;
+    if (!this.#subscriptions.has(number)) return () => {};
     const request = ++this.#lastRequest;
     this.#requests.set(request, { subscription: number, confirmed });
-    this.#host?.submit({ kind: "confirm", request, subscription: number, groups });
+    this.#host?.submit({ kind: "confirm", request, subscription: number, groups, ...(atLeast === undefined ? {} : { atLeast }) });
+    return () => {
+      if (this.#requests.delete(request)) this.#host?.submit({ kind: "cancel", request });
+    };
   }
 
   blocked(subscription: Subscription): { readonly group: GroupId; readonly forMs: number } | null {

@@ -1,7 +1,7 @@
 /** What the three services share: the way into the order, and the wait before a read. */
 import { CarillonError } from "../core/errors.ts";
 import type { GroupId } from "../core/ids.ts";
-import { formatPosition, parsePosition, type Position } from "../core/position.ts";
+import { comparePositions, formatPosition, parsePosition, type Position } from "../core/position.ts";
 import type { GroupSpec } from "../core/topology.ts";
 import type { CallOptions, ReadOptions } from "./api.ts";
 import { stamp } from "./command.ts";
@@ -88,26 +88,25 @@ export function ready(context: Context, replica: Replica, options: ReadOptions |
 
 const done = Promise.resolve();
 
-function confirmed(context: Context, replica: Replica, options: CallOptions | undefined, what: () => string): Promise<void> {
-  return context.requests.ask<void>({ what, options, write: false }, (request) => {
-    context.orderer.confirm(replica.subscription, replica.groups, () => context.requests.settle(request, undefined));
-  });
-}
-
-/**
- * A replica whose group has been silent since `after` never gets there by deliveries, though it lacks
- * nothing. So the wait also ends with a confirmation, which promises more.
- */
-async function reached(context: Context, replica: Replica, after: Position, options: CallOptions, what: () => string): Promise<void> {
+/** Asks the groups' quorums how far they are, and waits for that. */
+async function confirmed(context: Context, replica: Replica, options: CallOptions | undefined, what: () => string): Promise<void> {
   let cancel = () => {};
   try {
     await context.requests.ask<void>({ what, options, write: false }, (request) => {
-      let behind = true;
-      cancel = replica.reach(after, () => {
-        behind = false;
-        context.requests.settle(request, undefined);
-      });
-      if (behind) context.orderer.confirm(replica.subscription, replica.groups, () => context.requests.settle(request, undefined));
+      cancel = context.orderer.confirm(replica.subscription, replica.groups, () => context.requests.settle(request, undefined));
+    });
+  } finally {
+    cancel();
+  }
+}
+
+/** Waits, without asking anybody, until the replica has passed `after`; a silent group passes it by its clocks. */
+async function reached(context: Context, replica: Replica, after: Position, options: CallOptions, what: () => string): Promise<void> {
+  if (comparePositions(replica.applied, after) >= 0) return;
+  let cancel = () => {};
+  try {
+    await context.requests.ask<void>({ what, options, write: false }, (request) => {
+      cancel = context.orderer.confirm(replica.subscription, [], () => context.requests.settle(request, undefined), after);
     });
   } catch (error) {
     if (!(error instanceof CarillonError) || error.code !== "timeout") throw error;

@@ -28,8 +28,16 @@ export interface Orderer {
     demand: number,
     onDelivery: (delivery: Delivery) => void,
   ): Subscription;
-  /** Calls back once `subscription` has delivered everything completed in `groups` before this call. */
-  confirm(subscription: Subscription, groups: readonly GroupId[], confirmed: (position: Position) => void): void;
+  /**
+   * Calls back once `subscription` has delivered everything completed in `groups` before this call, and everything ordered at
+   * or before `atLeast`. Returns a cancel, for whoever stops waiting: without a quorum it would wait for ever.
+   */
+  confirm(
+    subscription: Subscription,
+    groups: readonly GroupId[],
+    confirmed: (position: Position) => void,
+    atLeast?: Position,
+  ): () => void;
   /** The group a subscription's merge waits for and since how many milliseconds; null if it waits for none. For `stalled` events. */
   blocked?(subscription: Subscription): { readonly group: GroupId; readonly forMs: number } | null;
 }

@@ -4,7 +4,7 @@
  */
 import type { Delivery } from "../core/effects.ts";
 import type { GroupId } from "../core/ids.ts";
-import { comparePositions, type Position, start } from "../core/position.ts";
+import { type Position, start } from "../core/position.ts";
 import { Reader } from "./bytes.ts";
 import { eachDelivered, headerBytes, requestOf, type Visit } from "./command.ts";
 import type { Machine } from "./machine.ts";
@@ -15,11 +15,6 @@ import type { Requests } from "./requests.ts";
 export interface Reply<Result> {
   readonly position: Position;
   readonly result: Result;
-}
-
-interface Waiter {
-  readonly position: Position;
-  readonly reached: () => void;
 }
 
 export class Replica {
@@ -33,7 +28,6 @@ export class Replica {
   readonly #reader = new Reader();
   #applied: Position = start;
   #commands = 0;
-  #waiters: Waiter[] = [];
 
   constructor(options: {
     readonly orderer: Orderer;
@@ -60,20 +54,8 @@ export class Replica {
     return this.#commands;
   }
 
-  /** Calls back, perhaps at once, when everything up to `position` has been applied; never if the group stays silent. Returns a cancel. */
-  reach(position: Position, reached: () => void): () => void {
-    if (comparePositions(this.#applied, position) >= 0) {
-      reached();
-      return () => {};
-    }
-    const waiter: Waiter = { position, reached };
-    this.#waiters.push(waiter);
-    return () => this.#waiters = this.#waiters.filter((other) => other !== waiter);
-  }
-
   #onDelivery(delivery: Delivery): void {
     eachDelivered(delivery, this.#orderer.topology.order, this.#apply);
-    if (this.#waiters.length > 0) this.#wake();
   }
 
   readonly #apply: Visit = (position, bytes, at, end, origin) => {
@@ -85,11 +67,4 @@ export class Replica {
     const result = machine.apply(position, this.#reader.reset(bytes, at + headerBytes, end), ours);
     if (ours && result !== null) this.#requests.settle(requestOf(bytes, at), { position, result } satisfies Reply<object>, this.home);
   };
-
-  #wake(): void {
-    const due = this.#waiters.filter(({ position }) => comparePositions(this.#applied, position) >= 0);
-    if (due.length === 0) return;
-    this.#waiters = this.#waiters.filter((waiter) => !due.includes(waiter));
-    for (const { reached } of due) reached();
-  }
 }

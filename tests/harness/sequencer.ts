@@ -202,9 +202,16 @@ export class TestOrderer implements Orderer {
     return subscription;
   }
 
-  confirm(subscription: Subscription, _groups: readonly GroupId[], confirmed: (position: Position) => void): void {
-    (subscription as TestSubscription).waiting.push({ upTo: this.#sequencer.ordered.length, confirmed });
+  /** Time passes every position: to have all that is ordered by now is to have passed `atLeast` as well. */
+  confirm(subscription: Subscription, _groups: readonly GroupId[], confirmed: (position: Position) => void): () => void {
+    const { waiting } = subscription as TestSubscription;
+    const one = { upTo: this.#sequencer.ordered.length, confirmed };
+    waiting.push(one);
     this.#sequencer.turn();
+    return () => {
+      const index = waiting.indexOf(one);
+      if (index >= 0) waiting.splice(index, 1);
+    };
   }
 
   blocked(_subscription: Subscription): { readonly group: GroupId; readonly forMs: number } | null {
