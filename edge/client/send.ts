@@ -21,14 +21,16 @@ export interface Answer {
 
 export type Send = (url: string, outgoing: Outgoing) => Promise<Answer>;
 
+/**
+ * `fetch` repeats a request by itself when a connection it had kept turns out to be closed: Bun repeats PUT and DELETE, Deno
+ * also POST. The node may have carried out the first one; a repeated append is a second record, a repeated compare-and-set
+ * loses against itself. A body that can be read only once cannot be repeated, and a connection of its own is never stale.
+ */
 export const sendByFetch: Send = async (url, { method, headers, body, signal }) => {
-  const response = await fetch(url, {
-    method,
-    headers,
-    signal,
-    redirect: "error",
-    ...(body === undefined ? {} : { body: body as BodyInit }),
-  });
+  const write = method === "GET"
+    ? {}
+    : { body: once(body), duplex: "half", ...(body === undefined || body.length === 0 ? { keepalive: false } : {}) };
+  const response = await fetch(url, { method, headers, signal, redirect: "error", ...write } as RequestInit);
   return {
     status: response.status,
     header: (name) => response.headers.get(name),
@@ -39,6 +41,18 @@ export const sendByFetch: Send = async (url, { method, headers, body, signal }) 
     },
   };
 };
+
+const utf8 = new TextEncoder();
+
+function once(body: Uint8Array | string | undefined): ReadableStream<Uint8Array> {
+  const bytes = typeof body === "string" ? utf8.encode(body) : body;
+  return new ReadableStream({
+    start(controller): void {
+      if (bytes !== undefined && bytes.byteLength > 0) controller.enqueue(bytes);
+      controller.close();
+    },
+  });
+}
 
 async function* chunksOf(body: ReadableStream<Uint8Array> | null): AsyncIterable<Uint8Array> {
   if (body === null) return;

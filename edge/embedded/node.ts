@@ -2,7 +2,7 @@
 import { CarillonError } from "../../core/errors.ts";
 import type { NodeId } from "../../core/ids.ts";
 import type { Durability } from "../../core/node.ts";
-import { groupById, parseTopology, type Topology } from "../../core/topology.ts";
+import { parseTopology, type Topology } from "../../core/topology.ts";
 import type {
   Appended,
   CallOptions,
@@ -31,14 +31,12 @@ import { runtime } from "#runtime";
 /** On loopback, where whoever connects is on this machine anyway. */
 const loopbackSecret = "carillon nodes on loopback";
 const aloneReadyWithinMs = 15_000;
-/** Of a stop: how long others may take to take over what this node coordinates. */
-const handoverMs = 250;
 const pollMs = 2;
 const slowPollMs = 50;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
-  const crash: { node: LocalNode | null } = { node: null };
+  const crashed: { node: LocalNode | null; error: Error | null } = { node: null, error: null };
   const node = await startNode({
     runtime,
     topology,
@@ -49,11 +47,15 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     secret: options.secret ?? loopbackSecret,
     ...(options.delays === undefined ? {} : { delays: distances(topology, self, options.delays) }),
     log: (sentence) => options.onNotice?.(sentence),
-    onFatal: (error) => crash.node?.crash(error),
+    onFatal: (error) => {
+      crashed.error = error;
+      crashed.node?.crash(error);
+    },
   });
   try {
     const local = new LocalNode(options, { topology, self, durability }, node);
-    crash.node = local;
+    crashed.node = local;
+    if (crashed.error !== null) throw crashed.error;
     await local.listen();
     const readyWithinMs = options.readyWithinMs ?? (topology.nodes.length === 1 ? aloneReadyWithinMs : 0);
     if (readyWithinMs > 0) {
@@ -158,16 +160,7 @@ class LocalNode implements LocalCarillon {
       ...this.#context(),
       ...(isLoopback(http.host) ? { hosts: ["localhost", "127.0.0.1", "[::1]", http.host] } : {}),
     });
-    try {
-      this.#server = await runtime.serveHttp(http, app.fetch);
-    } catch (cause) {
-      const why = cause instanceof Error && /EADDRINUSE|in use/i.test(`${(cause as { code?: string }).code} ${cause.message}`)
-        ? "another process listens there"
-        : cause instanceof Error
-        ? cause.message
-        : String(cause);
-      throw new CarillonError("config", `Cannot listen on ${formatAddress(http)}: ${why}`, { cause });
-    }
+    this.#server = await runtime.serveHttp(http, app.fetch);
   }
 
   async ready(withinMs: number): Promise<void> {
@@ -229,23 +222,12 @@ class LocalNode implements LocalCarillon {
     await this.close();
   }
 
-  /** First the others take over, then callers are told, then the port, the links and the journal are let go of. */
+  /** First the others take over, while calls are still answered; then whoever still waits is told, and the port is let go of. */
   async #close(): Promise<void> {
     this.#draining = true;
-    if (this.#failed === null) await this.#handOver();
+    await this.#node.close();
     await this.#services.close();
     await this.#server?.close();
-    await this.#node.close();
-  }
-
-  async #handOver(): Promise<void> {
-    const { topology } = this.#settled;
-    const mine = (): number[] =>
-      this.#node.view().groups.filter(({ coordinates, group }) => coordinates !== 0 && groupById(topology, group).acceptors.length > 1)
-        .map(({ group }) => group);
-    for (const group of mine()) this.#node.orderer.handover(group, 0);
-    const until = performance.now() + handoverMs;
-    while (mine().length > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 
   #status(): ClusterStatus {

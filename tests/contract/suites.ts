@@ -1,6 +1,7 @@
 /** The suites every runtime has to pass, in the order they run. One line each. */
 import type { Runtime } from "../../edge/runtime.ts";
 import { carillon } from "./carillon.ts";
+import { client } from "./client.ts";
 import { clock } from "./clock.ts";
 import { core } from "./core.ts";
 import { disk } from "./disk.ts";
@@ -13,4 +14,4 @@ import { streams } from "./streams.ts";
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node, services, carillon];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node, services, carillon, client];
