@@ -1,4 +1,5 @@
 /** One HTTP exchange as the client needs it, whoever carries it out: the platform's `fetch`, or undici on Node. */
+import { sentOnce } from "../once.ts";
 
 export interface Outgoing {
   readonly method: string;
@@ -21,16 +22,9 @@ export interface Answer {
 
 export type Send = (url: string, outgoing: Outgoing) => Promise<Answer>;
 
-/**
- * `fetch` repeats a request by itself when a connection it had kept turns out to be closed: Bun repeats PUT and DELETE, Deno
- * also POST. The node may have carried out the first one; a repeated append is a second record, a repeated compare-and-set
- * loses against itself. A body that can be read only once cannot be repeated, and a connection of its own is never stale.
- */
 export const sendByFetch: Send = async (url, { method, headers, body, signal }) => {
-  const write = method === "GET"
-    ? {}
-    : { body: once(body), duplex: "half", ...(body === undefined || body.length === 0 ? { keepalive: false } : {}) };
-  const response = await fetch(url, { method, headers, signal, redirect: "error", ...write } as RequestInit);
+  const bytes = typeof body === "string" ? utf8.encode(body) : body ?? null;
+  const response = await fetch(url, { method, headers, signal, redirect: "error", ...(method === "GET" ? {} : sentOnce(bytes)) });
   return {
     status: response.status,
     header: (name) => response.headers.get(name),
@@ -43,16 +37,6 @@ export const sendByFetch: Send = async (url, { method, headers, body, signal }) 
 };
 
 const utf8 = new TextEncoder();
-
-function once(body: Uint8Array | string | undefined): ReadableStream<Uint8Array> {
-  const bytes = typeof body === "string" ? utf8.encode(body) : body;
-  return new ReadableStream({
-    start(controller): void {
-      if (bytes !== undefined && bytes.byteLength > 0) controller.enqueue(bytes);
-      controller.close();
-    },
-  });
-}
 
 async function* chunksOf(body: ReadableStream<Uint8Array> | null): AsyncIterable<Uint8Array> {
   if (body === null) return;

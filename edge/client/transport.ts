@@ -3,6 +3,7 @@
  * after any failure of the network; writes only where it is certain that nothing happened.
  */
 import { CarillonError } from "../../core/errors.ts";
+import { sentOnce } from "../once.ts";
 import { failureOf, neverSent, reasonOf } from "./failure.ts";
 import type { Answer, Send } from "./send.ts";
 
@@ -85,15 +86,18 @@ export class Transport {
   /** A whole request of somebody else's, by the platform's `fetch`; to the next node only if it never left. */
   async forward(request: Request): Promise<Response> {
     const { pathname, search } = new URL(request.url);
+    const write = request.method !== "GET" && request.method !== "HEAD";
+    const body = write ? new Uint8Array(await request.arrayBuffer()) : null;
+    const headers = new Headers(request.headers);
+    if (this.#token !== null && !headers.has("authorization")) headers.set("authorization", `Bearer ${this.#token}`);
     for (let tried = 1;; tried++) {
-      const last = tried === this.#urls.length;
-      const forwarded = new Request(`${this.url}${pathname}${search}`, last ? request : request.clone());
-      if (this.#token !== null && !forwarded.headers.has("authorization")) forwarded.headers.set("authorization", `Bearer ${this.#token}`);
+      const { url } = this;
       try {
-        return await fetch(forwarded);
+        const { method, signal } = request;
+        return await fetch(`${url}${pathname}${search}`, { method, headers, signal, ...(write ? sentOnce(body) : {}) });
       } catch (error) {
-        if (!neverSent(error)) throw unreachable(this.url, error, request.method !== "GET" && request.method !== "HEAD");
-        if (last) throw unreachable(this.url, error, false);
+        const last = tried === this.#urls.length || !neverSent(error);
+        if (last) throw unreachable(url, error, write && !neverSent(error));
         this.#current = (this.#current + 1) % this.#urls.length;
       }
     }

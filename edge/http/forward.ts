@@ -3,6 +3,7 @@
  * of the topology are ever called, one hop deep.
  */
 import { CarillonError } from "../../core/errors.ts";
+import { sentOnce } from "../once.ts";
 import { readBody } from "./body.ts";
 import { duration } from "./params.ts";
 import { problemReply } from "./problems.ts";
@@ -52,7 +53,10 @@ export async function forward(front: Front, request: Request, urls: readonly str
   let cause: unknown;
   for (const url of urls) {
     try {
-      return handOn(await ask(front, request, url.replace(/\/+$/, "") + path, { method: request.method, headers, body }), nodeName);
+      return handOn(
+        await ask(front, request, url.replace(/\/+$/, "") + path, { method: request.method, headers, ...(write ? sentOnce(body) : {}) }),
+        nodeName,
+      );
     } catch (error) {
       cause = error;
       if (request.signal.aborted) break;
