@@ -32,6 +32,8 @@ export class Acceptor {
   votedBallot: Ballot = 0;
   /** In the journal, durably; older entries may leave memory. */
   durable: Instance = 0;
+  /** The ballot that `match` found, until something else is learned. */
+  #matched: Ballot = 0;
   #unpersisted: Unpersisted[] = [];
   #ahead: Ahead | null = null;
   #voteDue = false;
@@ -77,11 +79,28 @@ export class Acceptor {
    * its memory must hold again what another knows it by, even if a higher ballot has been promised since.
    */
   get lowest(): Ballot {
-    return this.#group.voting ? this.promised : this.#group.log.ballot;
+    return this.#matched === 0 ? this.promised : Math.min(this.promised, this.#matched);
+  }
+
+  /** Still without the right to vote that its memory gave it. */
+  get #asking(): boolean {
+    return this.#group.isAcceptor && !this.#group.voting;
+  }
+
+  /**
+   * Entries of the log of `ballot`. If they show that what is decided here is a prefix of it (the same entry at the same
+   * place means the same log up to there), a node without memory may take it over below its promise.
+   */
+  match(ballot: Ballot, entries: readonly Entry[]): void {
+    const { log } = this.#group;
+    if (!this.#asking || ballot === 0 || ballot >= this.promised || ballot <= log.ballot) return;
+    const there = entries.find((entry) => entry.instance === Math.max(1, log.decided));
+    if (there && (log.decided === 0 || log.ballotAt(log.decided) === there.ballot)) this.#matched = ballot;
   }
 
   /** The others have told what the last life of this node may have promised. */
   remember(promised: Ballot): void {
+    this.#matched = 0;
     this.raise(promised);
     if (this.promised === this.#group.log.ballot) return;
     // What was taken over from a lower ballot is held, not voted for: a promise may have been given before.
@@ -153,6 +172,7 @@ export class Acceptor {
   /** What to ask a peer for that holds the log of `ballot`: behind our own, and behind what of a new ballot is here already. */
   firstMissing(ballot: Ballot): Instance {
     const { log } = this.#group;
+    if (this.#asking && ballot > log.ballot && ballot < this.lowest) return Math.max(1, log.decided);
     const ahead = this.#ahead;
     let instance = ballot !== 0 && ballot === log.ballot ? log.last : log.decided;
     if (ahead && ahead.ballot === ballot && ballot >= this.lowest) { while (ahead.entries.has(instance + 1)) instance++; }
@@ -214,6 +234,7 @@ export class Acceptor {
   learn(promised: Ballot, above: Instance, entries: readonly Entry[]): void {
     const { log, context, clock, learner, id } = this.#group;
     this.raise(promised);
+    this.#matched = 0;
     log.learn(above, entries);
     clock.see(log.topStamp);
     const lsn = context.out.record({ kind: "learn", group: id, promised: this.promised, above, entries });
