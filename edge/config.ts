@@ -8,6 +8,8 @@
 import { parse, TomlError } from "smol-toml";
 import type { Durability } from "../core/node.ts";
 import { parseTopology, type TopologyInput } from "../core/topology.ts";
+import { Partitions } from "../services/partitions.ts";
+import { secretLengthMin } from "./link/proof.ts";
 import { didYouMean, suggest } from "./suggest.ts";
 import {
   type Address,
@@ -85,15 +87,20 @@ export function loadConfig(sources: ConfigSources): Config {
     nodes: everybody,
     ...(groups === undefined ? {} : { groups }),
   };
-  parseTopology(topology); // Its complaints belong here, before anything has started.
+  new Partitions(parseTopology(topology)); // Their complaints belong here, before anything has started.
   checkDelays(delays, [...new Set(everybody.map((node) => node.region ?? "local"))]);
+  const link = everybody.length > 1 ? linkAddress(values, everybody.find((node) => node.name === self)!) : null;
+  const secret = values.secret("cluster.secret");
+  if (link !== null && secret !== null && secret.length < secretLengthMin) {
+    refuse(`${values.place("cluster.secret")}: it must have at least ${secretLengthMin} characters`);
+  }
   return {
     self,
     data: values.text("node.data"),
     http: values.address("listen.http"),
-    link: everybody.length > 1 ? linkAddress(values, everybody.find((node) => node.name === self)!) : null,
+    link,
     token: values.secret("listen.token"),
-    secret: values.secret("cluster.secret"),
+    secret,
     durability: values.text("durability.ack") as Durability,
     topology,
     delays,

@@ -13,7 +13,7 @@ import { frameBytesMax, FrameWriter } from "./frames.ts";
 import type { Dial } from "./lane.ts";
 import { type Lane, laneOf, type Link, type LinkEvents, type PeerStats } from "./link.ts";
 import { Peer } from "./peer.ts";
-import { type Claim, Secret } from "./proof.ts";
+import { type Claim, Secret, secretLengthMin } from "./proof.ts";
 import { headerNames, LinkServer, streamPath } from "./server.ts";
 
 const checkMs = 1_000;
@@ -41,8 +41,6 @@ export async function openHttp2Link(options: Http2LinkOptions, events: LinkEvent
   await link.listen();
   return link;
 }
-
-export const secretLengthMin = 16;
 
 class Http2Link implements Link {
   readonly #options: Http2LinkOptions;

@@ -15,6 +15,8 @@ export interface Claim {
   readonly lane: Lane;
 }
 
+/** Characters of a cluster secret: one that can be guessed is none. */
+export const secretLengthMin = 16;
 export const nonceLifeMs = 10_000;
 /** Streams opened within a nonce's life; far above what a cluster needs. */
 const spentMax = 4_096;

@@ -17,7 +17,7 @@ function load(text: string | null, given: Given = {}): Config {
     flags: new Map(Object.entries(given.flags ?? {})),
     hostName: given.hostName ?? "box",
     readSecret: (path) => {
-      if (path === "/secrets/join") return "s3cret";
+      if (path === "/secrets/join") return "only the nodes know";
       throw new Error("no such file");
     },
   });
@@ -118,7 +118,7 @@ delays = { "fra-iad" = 44 }
       { name: "world", acceptors: ["fra-1", "iad-1"], leadMs: 90, spans: ["fra", "iad"] },
     ]);
     expect(config.delays).toEqual(new Map([["fra-iad", 44]]));
-    expect(config.secret).toBe("s3cret");
+    expect(config.secret).toBe("only the nodes know");
     // Peers were told a name, so it listens on every interface.
     expect(config.link).toEqual({ host: "0.0.0.0", port: 4101 });
   });
@@ -195,6 +195,18 @@ describe("complaints name the place and what was meant", () => {
       `[[nodes]]\nname = "a"\n[[nodes]]\nname = "b"`,
       { hostName: "a" },
       'Cannot use node "a": it has peers but no link address; add link = "host:4101" to it',
+    ],
+    [
+      "a secret that can be guessed",
+      three.replace(/secret = .*/, 'secret = "short"'),
+      {},
+      "Cannot use cluster.secret: it must have at least 16 characters",
+    ],
+    [
+      "key ranges that overlap",
+      `[groups.a]\nkeys = { from = "" }\n[groups.b]\nkeys = { from = "m" }`,
+      {},
+      'Cannot use this topology: the key ranges from "" and from "m" overlap',
     ],
   ];
   for (const [what, text, given, expected] of stories) {
