@@ -2,13 +2,14 @@
  * The node's hybrid logical clock (Kulkarni et al., 2014), in microseconds: never behind what was
  * heard, stamped or said before. What it says of itself outlives a restart by a durable ceiling.
  */
-import type { Micros, Stamp } from "./ids.ts";
+import type { Micros, Millis, Stamp } from "./ids.ts";
 
 export class HybridClock {
   readonly #raw: boolean;
   /** The largest value given out or seen. */
   #last: Stamp = 0;
   #wall: Micros = 0;
+  #mono: Millis = Infinity;
   /** No value above this may be stated yet. */
   #ceiling: Stamp;
 
@@ -26,7 +27,13 @@ export class HybridClock {
     return this.#ceiling;
   }
 
-  tick(wall: Micros): void {
+  /**
+   * While it is ahead of the wall clock (after a restart, or when the wall was set back) it runs at half speed: if it
+   * stood still, what is stamped with a lead would wait for as long as the wall needs to catch up.
+   */
+  tick(wall: Micros, mono: Millis): void {
+    if (this.#last > wall && mono > this.#mono) this.#last += Math.floor((mono - this.#mono) * 500);
+    this.#mono = mono;
     this.#wall = wall;
   }
 

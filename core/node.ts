@@ -100,7 +100,7 @@ export class CoreNode {
 
   step(input: Input, now: Now): void {
     this.#context.now = now.mono;
-    this.#context.clock.tick(now.wall);
+    this.#context.clock.tick(now.wall, now.mono);
     if (!this.#started) this.#start();
     switch (input.kind) {
       case "receive":

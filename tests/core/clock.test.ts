@@ -7,9 +7,9 @@ import { Repeats } from "../../core/group/repeats.ts";
 test("stamps stay above every statement when the wall clock steps back", () => {
   const clock = new HybridClock({ raw: false, durable: false });
   const group = new GroupClock(clock, 0, false);
-  clock.tick(1_000);
+  clock.tick(1_000, 0);
   const stated = group.state();
-  clock.tick(500);
+  clock.tick(500, 0);
   expect(group.stamp(3)).toBeGreaterThan(stated);
   expect(group.state()).toBeGreaterThanOrEqual(stated + 3);
 });
@@ -17,7 +17,7 @@ test("stamps stay above every statement when the wall clock steps back", () => {
 test("nothing above the durable ceiling is stated", () => {
   const clock = new HybridClock({ raw: false, durable: true });
   const group = new GroupClock(clock, 250, false);
-  clock.tick(1_000);
+  clock.tick(1_000, 0);
   expect(group.state()).toBe(0);
   clock.raise(1_100);
   expect(group.state()).toBe(1_100);
@@ -26,10 +26,22 @@ test("nothing above the durable ceiling is stated", () => {
 test("after a restart everything is above what may have been stated", () => {
   const clock = new HybridClock({ raw: false, durable: true });
   const group = new GroupClock(clock, 0, false);
-  clock.tick(10);
+  clock.tick(10, 0);
   clock.resumeAbove(5_000);
   group.see(5_000);
   expect(group.stamp(1)).toBeGreaterThan(5_000);
+});
+
+test("ahead of a wall clock that was set back, it runs at half speed until the wall has caught up", () => {
+  const clock = new HybridClock({ raw: false, durable: false });
+  clock.tick(10_000, 0);
+  clock.next(1);
+  clock.tick(2_000, 1);
+  expect(clock.last).toBe(10_500);
+  clock.tick(3_000, 2);
+  expect(clock.last).toBe(11_000);
+  clock.tick(20_000, 19);
+  expect(clock.last).toBe(20_000);
 });
 
 test("a quorum reaches the value its slowest member has", () => {
