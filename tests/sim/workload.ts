@@ -111,6 +111,8 @@ export class Workload {
 
   turned(host: Host, inputs: readonly Input[]): void {
     for (const input of inputs) {
+      // Asked for before the world healed, begun after.
+      if (this.#stopped && input.kind === "subscribe" && input.demand !== Infinity) this.#grant(host, input.subscription, Infinity);
       if (input.kind !== "unsubscribe") continue;
       const key = `${host.id}/${input.subscription}`;
       this.#reopen.get(key)?.();
