@@ -28,6 +28,11 @@ import { Transport } from "./client/transport.ts";
 export interface ConnectOptions {
   /** Sent as `Authorization: Bearer …`. */
   readonly token?: string;
+  /**
+   * A stream from which nothing comes for so long, not even a heartbeat, goes on at the next node. Default 40 000: nodes send
+   * a heartbeat each 15 seconds.
+   */
+  readonly quietMs?: number;
   /** What carries requests; default: the platform's `fetch`. */
   readonly send?: Send;
   /** Called by `close`, after every exchange has ended. */
@@ -47,8 +52,8 @@ class RemoteCarillon implements Carillon {
   readonly #onClose: (() => Promise<void>) | undefined;
   #closed = false;
 
-  constructor(bases: readonly string[], { token, send, onClose }: ConnectOptions) {
-    this.#transport = new Transport(bases, send ?? sendByFetch, token ?? null);
+  constructor(bases: readonly string[], { token, send, quietMs, onClose }: ConnectOptions) {
+    this.#transport = new Transport({ urls: bases, send: send ?? sendByFetch, token: token ?? null, quietMs: quietMs ?? 40_000 });
     this.kv = new RemoteKv(this.#transport);
     this.#onClose = onClose;
   }

@@ -32,18 +32,28 @@ const defaultTimeoutMs = 10_000;
 /** How much longer than the node we wait, so that it can say itself what it waited for. */
 const graceMs = 250;
 
+export interface TransportOptions {
+  readonly urls: readonly string[];
+  readonly send: Send;
+  readonly token: string | null;
+  /** A stream from which nothing comes for so long, not even a heartbeat, is dead. */
+  readonly quietMs: number;
+}
+
 export class Transport {
   readonly #urls: readonly string[];
   readonly #send: Send;
   readonly #token: string | null;
+  readonly #quietMs: number;
   readonly #closing = new AbortController();
   /** Index of the node that answered last. */
   #current = 0;
 
-  constructor(urls: readonly string[], send: Send, token: string | null) {
+  constructor({ urls, send, token, quietMs }: TransportOptions) {
     this.#urls = urls;
     this.#send = send;
     this.#token = token;
+    this.#quietMs = quietMs;
   }
 
   /** The node to ask first. */
@@ -54,7 +64,7 @@ export class Transport {
   /** Throws CarillonError for anything but a success or an expected status. */
   async call(call: Call): Promise<Reply> {
     const timeoutMs = (call.timeoutMs ?? defaultTimeoutMs) + (call.waitMs ?? 0);
-    const deadline = new Deadline(call.signal, this.#closing.signal, timeoutMs + graceMs);
+    const deadline = new Deadline(call.signal, this.#closing.signal, timeoutMs);
     try {
       return await this.#exchange(call, deadline, async (answer) => {
         const bytes = await answer.bytes();
@@ -69,7 +79,7 @@ export class Transport {
 
   /** An answer whose body comes as it is made. The deadline holds until the headers are there; `signal` for ever. */
   async open(call: Call): Promise<Answer> {
-    const deadline = new Deadline(call.signal, this.#closing.signal, (call.timeoutMs ?? defaultTimeoutMs) + graceMs);
+    const deadline = new Deadline(call.signal, this.#closing.signal, call.timeoutMs ?? defaultTimeoutMs);
     try {
       const answer = await this.#exchange(call, deadline, async (answer) => {
         if (answer.status >= 300) throw failureOf(answer, await answer.bytes(), call.method !== "GET");
@@ -109,11 +119,18 @@ export class Transport {
   }
 
   async *#chunks(answer: Answer, deadline: Deadline): AsyncIterable<Uint8Array> {
+    const { url } = this;
     try {
-      yield* answer.chunks();
+      deadline.arm(this.#quietMs);
+      for await (const chunk of answer.chunks()) {
+        // While the reader takes its time nobody is silent.
+        deadline.disarm();
+        yield chunk;
+        deadline.arm(this.#quietMs);
+      }
     } catch (cause) {
       throw this.#ended(deadline, false) ??
-        new CarillonError("unreachable", `Cannot go on with the stream from ${this.url}: ${reasonOf(cause)}`, { retryable: true, cause });
+        new CarillonError("unreachable", `Cannot go on with the stream from ${url}: ${reasonOf(cause)}`, { retryable: true, cause });
     } finally {
       deadline.clear();
     }
@@ -156,9 +173,12 @@ export class Transport {
   /** Why the exchange was ended by us, if it was. */
   #ended(deadline: Deadline, write: boolean): CarillonError | null {
     const outcome = write ? "unknown" : "none";
+    const { url } = this;
     switch (deadline.ended) {
       case "timeout":
-        return new CarillonError("timeout", `Cannot wait any longer for ${this.url}: no answer in ${deadline.ms - graceMs} ms`, {
+        // Whoever says nothing is not asked first again.
+        this.#current = (this.#current + 1) % this.#urls.length;
+        return new CarillonError("timeout", `Cannot wait any longer for ${url}: no word in ${deadline.ms} ms`, {
           outcome,
           retryable: true,
         });
@@ -191,7 +211,8 @@ function stranger(url: string, write: boolean): CarillonError {
 class Deadline {
   readonly #controller = new AbortController();
   readonly #sources: readonly (readonly [AbortSignal, () => void])[];
-  readonly ms: number;
+  /** How long the wait was that is under way or has ended. */
+  ms: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   ended: "timeout" | "cancelled" | "closed" | null = null;
 
@@ -204,7 +225,13 @@ class Deadline {
       else signal.addEventListener("abort", end, { once: true });
     }
     this.#sources = sources;
-    if (this.ended === null) this.#timer = setTimeout(() => this.#end("timeout"), ms);
+    this.arm(ms, graceMs);
+  }
+
+  /** From now on. */
+  arm(ms: number, moreMs: number = 0): void {
+    this.ms = ms;
+    if (this.ended === null) this.#timer = setTimeout(() => this.#end("timeout"), ms + moreMs);
   }
 
   get signal(): AbortSignal {

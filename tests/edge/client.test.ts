@@ -171,3 +171,26 @@ test("a stream goes on behind the last event when its connection breaks, at the 
   }
   expect([seen, asked]).toEqual([[7, 8, 9], ["from=7", "from=8"]]);
 });
+
+test("a node that has frozen in the middle of a stream is left for the next one", async () => {
+  const head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncarillon-position: 0\r\n\r\n";
+  const event = (offset: number): string =>
+    `event: record\nid: ${offset}\ndata: {"offset":${offset},"position":"${position}","type":"","text":"r${offset}"}\n\n`;
+  await using frozen = await raw((socket) => socket.write(head + event(0)));
+  await using other = await raw((socket) => socket.write(head + event(1)));
+  await using client = await open([frozen.url, other.url], { quietMs: 100 });
+  const seen: number[] = [];
+  for await (const record of client.log("audit").tail({ from: 0 })) {
+    seen.push(record.offset);
+    if (seen.length === 2) break;
+  }
+  expect([seen, frozen.requests, other.requests]).toEqual([[0, 1], 1, 1]);
+});
+
+test("a node that says nothing is not asked first again", async () => {
+  await using silent = await raw(() => {});
+  await using other = await raw((socket) => socket.write(created));
+  await using client = await open([silent.url, other.url]);
+  expect(await failure(client.kv.put("k", "v", { timeoutMs: 30 }))).toEqual(["timeout", "unknown"]);
+  expect((await client.kv.put("k", "v", { timeoutMs: 1_000 })).ok).toBeTrue();
+});
