@@ -164,9 +164,7 @@ class Parser {
   }
 
   #set(key: string, value: string | boolean, word: string): void {
-    const final = typeof value === "string" && !this.#strings.has(key)
-      ? numberIfItIs(value)
-      : value;
+    const final = typeof value === "string" && !this.#strings.has(key) ? numberIfItIs(value) : value;
     if (
       !this.#known.has(key) &&
       this.#options.unknown?.(word, key, final) === false
@@ -226,11 +224,7 @@ function numberIfItIs(text: string): string | number {
 /** Dots nest: `--a.b 1` is `{ a: { b: 1 } }`. Names that would reach a prototype are kept flat. */
 function path(name: string): readonly string[] {
   const parts = name.split(".");
-  return parts.some((part) =>
-      part === "" || part === "__proto__" || part === "constructor"
-    )
-    ? [name]
-    : parts;
+  return parts.some((part) => part === "" || part === "__proto__" || part === "constructor") ? [name] : parts;
 }
 
 function read(target: Record<string, unknown>, name: string): unknown {
@@ -250,9 +244,7 @@ function write(
   let inner = target;
   for (const part of parts.slice(0, -1)) {
     const there = Object.hasOwn(inner, part) ? inner[part] : undefined;
-    const next = typeof there === "object" && there !== null
-      ? there as Record<string, unknown>
-      : {};
+    const next = typeof there === "object" && there !== null ? there as Record<string, unknown> : {};
     inner[part] = next;
     inner = next;
   }
