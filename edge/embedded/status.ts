@@ -13,8 +13,8 @@ export interface StatusSources {
   readonly position: Version;
   readonly view: NodeView;
   /** Where this node listens, for a topology that does not say. */
-  readonly url: string | null;
-  readonly stopping: boolean;
+  readonly url?: string | null;
+  readonly stopping?: boolean;
 }
 
 export function clusterStatus(sources: StatusSources): ClusterStatus {
