@@ -1,6 +1,6 @@
 /** carillon demo: three real nodes with simulated distances, and the story its printed lines tell. */
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { type DemoLayout, layOut, portsFrom } from "../../edge/cli/demo/layout.ts";
 import { parse } from "smol-toml";
 import { configText } from "../../edge/cli/demo/layout.ts";
@@ -117,7 +117,7 @@ describe("for real", () => {
 
   test("a demonstration that is killed leaves no node behind", async () => {
     await using demo = await Running.start(["demo", "--regions", "fra,iad", "--delay", "all=0", "--durability", "memory", "--port", "0"]);
-    const { nodes } = demo.first as { nodes: { httpPort: number }[] };
+    const { nodes, directory } = demo.first as { nodes: { httpPort: number }[]; directory: string };
     await demo.stop("SIGKILL");
     for (const { httpPort } of nodes) {
       const until = performance.now() + 5_000;
@@ -126,6 +126,8 @@ describe("for real", () => {
         await Bun.sleep(20);
       }
     }
+    // Killed like that, it could not tidy up.
+    rmSync(directory, { recursive: true, force: true });
   }, 60_000);
 
   test("a port that is taken is said before anything starts", async () => {
