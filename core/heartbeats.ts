@@ -38,7 +38,9 @@ export class Heartbeats {
 
   #interval(): Millis {
     const { limits, now, activeUntil } = this.#context;
-    return this.#merging && now < activeUntil ? limits.heartbeatMs : limits.heartbeatIdleMs;
+    if (now >= activeUntil) return limits.heartbeatIdleMs;
+    // Where nothing is merged they only tell who is alive.
+    return Math.min(this.#merging ? limits.heartbeatMs : 4 * limits.heartbeatMs, limits.heartbeatIdleMs);
   }
 
   get wakeAt(): Millis {

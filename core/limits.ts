@@ -22,7 +22,7 @@ export interface Limits {
   readonly fetchBytes: number;
   /** Accepted ahead of order per group, waiting for a gap to close. */
   readonly aheadEntries: number;
-  /** Heartbeats while something is going on / while nothing is. */
+  /** Heartbeats while a merge may wait for them / while nothing is going on; four times the first while only orders flow. */
   readonly heartbeatMs: number;
   readonly heartbeatIdleMs: number;
   /** How long after the last command a node still counts as active. */
@@ -53,9 +53,9 @@ export const defaultLimits: Limits = {
   fetchBytes: 1 << 20,
   aheadEntries: 512,
   heartbeatMs: 10,
-  heartbeatIdleMs: 75,
+  heartbeatIdleMs: 150,
   activeMs: 250,
-  leaseMs: 400,
+  leaseMs: 700,
   electionMs: 60,
   resendMs: 300,
   clockAheadMicros: 4_000_000,

@@ -78,10 +78,16 @@ export class Peers {
 
   /** Three of its heartbeats are overdue. */
   suspected(node: NodeId, now: Millis): boolean {
+    return now > this.suspectAt(node);
+  }
+
+  /** Until when silence is nothing to worry about; Infinity for this node itself. */
+  suspectAt(node: NodeId): Millis {
     const peer = this.#peers.get(node);
-    if (!peer) return false;
+    if (!peer) return Infinity;
+    if (peer.broken) return -Infinity;
     const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
-    return peer.broken || now > Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.heartbeatIdleMs;
+    return Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.heartbeatIdleMs;
   }
 
   /** We hear it, but it has not heard our last few heartbeats: nothing sent there arrives. */

@@ -57,9 +57,9 @@ export class Election {
 
   get wakeAt(): Millis {
     if (this.#group.coordinator.ballot !== 0) return this.#watchAt;
-    if (!this.#group.isAcceptor || !this.#group.voting) return this.leader === 0 ? Infinity : this.#leaseEnd();
     if (this.#candidacy) return this.#candidacy.deadline;
     if (this.leader !== 0) return this.#leaseEnd();
+    if (!this.#group.isAcceptor || !this.#group.voting) return Infinity;
     return this.#standAt === Infinity ? this.#group.context.now : this.#standAt;
   }
 
@@ -83,7 +83,7 @@ export class Election {
 
   #leaseHolds(): boolean {
     const { context } = this.#group;
-    return this.leader !== 0 && context.now < this.#leaseEnd() && !context.peers.suspected(this.leader, context.now);
+    return this.leader !== 0 && context.now < this.#leaseEnd();
   }
 
   /** Long enough for heartbeats to come back from the farthest acceptor. */
@@ -94,8 +94,9 @@ export class Election {
     return Math.max(context.limits.leaseMs, 4 * rtt + 4 * context.limits.heartbeatIdleMs);
   }
 
+  /** Also when its heartbeats are overdue or its link broke: safety rests on ballots, the lease only keeps the peace. */
   #leaseEnd(): Millis {
-    return this.#heardAt + this.#leaseMs();
+    return Math.min(this.#heardAt + this.#leaseMs(), this.#group.context.peers.suspectAt(this.leader));
   }
 
   wake(): void {
