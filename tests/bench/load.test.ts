@@ -1,3 +1,4 @@
+/** The load generator measures what it says: quantiles, ends of answers, keys and values of the right size. */
 import { expect, test } from "bun:test";
 import { Histogram } from "../../bench/load/histogram.ts";
 import { answerEnd, statusOf } from "../../bench/load/http1.ts";

@@ -1,3 +1,4 @@
+/** Real nodes and bad input: on every port, from every file, nothing ends a node or loses what it holds. */
 import { expect, test } from "bun:test";
 import { connect } from "node:net";
 import { RealCluster, type RealNode } from "../harness/real_cluster.ts";

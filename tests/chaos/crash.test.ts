@@ -1,3 +1,4 @@
+/** Real nodes killed and paused under load: nothing acknowledged is lost, service goes on, and they rejoin by themselves. */
 import { expect, test } from "bun:test";
 import { RealCluster } from "../harness/real_cluster.ts";
 import { checkNotes } from "./check.ts";

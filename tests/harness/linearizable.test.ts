@@ -1,3 +1,4 @@
+/** The judge of histories is judged: it accepts what one register could have answered, and nothing else. */
 import { expect, test } from "bun:test";
 import { findRegisterViolation, type RegisterAnswer, type RegisterOperation, type RegisterRequest } from "./register.ts";
 
