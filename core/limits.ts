@@ -25,6 +25,8 @@ export interface Limits {
   /** Heartbeats while a merge may wait for them / while nothing is going on; four times the first while only orders flow. */
   readonly heartbeatMs: number;
   readonly heartbeatIdleMs: number;
+  /** How long a healthy node may be busy with itself: heartbeats that much late raise no suspicion. */
+  readonly stallMs: number;
   /** How long after the last command a node still counts as active. */
   readonly activeMs: number;
   /** Nobody else may coordinate for this long after an acceptor heard the coordinator. */
@@ -53,9 +55,10 @@ export const defaultLimits: Limits = {
   fetchBytes: 1 << 20,
   aheadEntries: 512,
   heartbeatMs: 10,
-  heartbeatIdleMs: 150,
+  heartbeatIdleMs: 250,
+  stallMs: 150,
   activeMs: 250,
-  leaseMs: 700,
+  leaseMs: 1_000,
   electionMs: 60,
   resendMs: 300,
   clockAheadMicros: 4_000_000,
@@ -68,7 +71,7 @@ export function checkLimits(limits: Limits): Limits {
   assert(limits.entryBytes <= limits.windowBytes, "Cannot start: an entry must fit into windowBytes");
   assert(limits.heartbeatMs <= limits.heartbeatIdleMs, "Cannot start: heartbeatMs must not exceed heartbeatIdleMs");
   // Three heartbeats may be lost before anybody suspects an idle coordinator.
-  assert(limits.heartbeatIdleMs * 3 < limits.leaseMs, "Cannot start: leaseMs must outlast three idle heartbeats");
+  assert(limits.heartbeatIdleMs * 3 <= limits.leaseMs, "Cannot start: leaseMs must outlast three idle heartbeats");
   assert(limits.payloadBytesMax <= limits.pendingBytes, "Cannot start: a payload must fit into pendingBytes");
   assert(limits.aheadEntries >= limits.windowEntries, "Cannot start: aheadEntries must hold a window");
   return limits;

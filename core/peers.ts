@@ -87,7 +87,7 @@ export class Peers {
     if (!peer) return Infinity;
     if (peer.broken) return -Infinity;
     const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
-    return Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.heartbeatIdleMs;
+    return Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.stallMs;
   }
 
   /** We hear it, but it has not heard our last few heartbeats: nothing sent there arrives. */
