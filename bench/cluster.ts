@@ -115,7 +115,7 @@ async function race(all: Contender[], storage: string, operation: Operation, val
         keys,
         warmUpMs: plan.warmUpMs,
         measureMs: plan.measureMs,
-      });
+      }, round);
       cells[index]!.samples.push(sample);
       const failures = Object.keys(sample.failures).length === 0 ? "" : `, failed ${JSON.stringify(sample.failures)}`;
       say(`${storage} ${operation} ${valueBytes} B, ${clients} clients, ${label}: ${count(sample.operationsPerSecond)}/s${failures}`);

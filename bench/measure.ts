@@ -25,8 +25,11 @@ export interface Load {
   readonly measureMs: number;
 }
 
-export async function measure(system: System, load: Load): Promise<Sample> {
-  const worker = spawnWorker({ ...load, targets: system.endpoints, sequential: false });
+/** `first`: the endpoint with which the spreading of clients begins. A single client is with that one alone, leader or not. */
+export async function measure(system: System, load: Load, first = 0): Promise<Sample> {
+  const { endpoints } = system;
+  const targets = endpoints.map((_, index) => endpoints[(index + first) % endpoints.length]!);
+  const worker = spawnWorker({ ...load, targets, sequential: false });
   let before = 0;
   let after = 0;
   let outcome: Outcome | null = null;
