@@ -83,6 +83,8 @@ export interface Runtime {
   sameBytes(a: Uint8Array, b: Uint8Array): boolean;
   /** CRC-32 (the zlib one) of `bytes`, continuing from `seed` (default 0). */
   crc32(bytes: Uint8Array, seed?: number): number;
+  /** Collects garbage now, all of it, where the runtime lets a program ask for that; else nothing. */
+  collectGarbage(): void;
 }
 
 /** Microseconds since 2024-01-01T00:00Z, from milliseconds since 1970. */

@@ -11,6 +11,7 @@ import type { JournalStats } from "./journal/stats.ts";
 import { openHttp2Link } from "./link/http2.ts";
 import type { Link } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
+import { Quiet } from "./quiet.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** How long a closing node waits for its successors. */
@@ -70,6 +71,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     view: () => core.view(),
     now: () => runtime.clock.now().mono,
   });
+  const quiet = new Quiet(runtime.clock, () => runtime.collectGarbage());
   let host: Host | null = null;
   let link: Link | null = null;
   const journal = await newJournal(options, (error) => host === null ? options.onFatal(error) : host.crash(error));
@@ -82,7 +84,10 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       clock: runtime.clock,
       outlets: {
         send: (envelope) => link?.send(envelope),
-        deliver: (delivery) => orderer.onDelivery(delivery),
+        deliver: (delivery) => {
+          orderer.onDelivery(delivery);
+          quiet.delivered(delivery.to - delivery.from);
+        },
         refuse: (refusal) => orderer.onRefusal(refusal),
         confirm: (confirmation) => orderer.onConfirmation(confirmation),
         proposed: (ticket) => orderer.onProposed(ticket),
@@ -100,6 +105,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     const end = async (): Promise<void> => {
       if (!started.stopped) await makeWay(options, orderer);
       orderer.close();
+      quiet.close();
       started.stop();
       await link?.close();
       await journal.close();

@@ -46,6 +46,7 @@ export const runtime: Runtime = {
   openStream,
   entropy: () => getRandomValues(new Uint32Array(1))[0]!,
   crc32: (bytes, seed) => crc32(bytes, seed),
+  collectGarbage: () => void Bun.gc(true),
   hmacSha256,
   sameBytes,
 };
