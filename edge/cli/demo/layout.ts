@@ -87,8 +87,8 @@ function keysOf(region: string, regions: readonly string[]): { readonly from: st
 }
 
 /**
- * One acceptor a region, the best placed first. Its clock runs ahead by as much as its news takes to arrive: the regions
- * then never wait for it, and what goes through it takes that much longer instead.
+ * One acceptor a region, the best placed first. Its clock runs ahead by as much as its news takes to arrive while heartbeats
+ * are quick: busy regions then never wait for it, and what goes through it takes that much longer instead.
  */
 function world(regions: readonly string[], oneWay: (a: string, b: string) => number): DemoGroup {
   const quorum = Math.floor(regions.length / 2) + 1;
@@ -100,7 +100,7 @@ function world(regions: readonly string[], oneWay: (a: string, b: string) => num
     acceptors: order.map((region) => `${region}-1`),
     keys: [],
     spans: [...regions],
-    leadMs: newsMs === 0 ? 0 : Math.min(1_000, Math.ceil(newsMs + defaultLimits.heartbeatIdleMs + 15)),
+    leadMs: newsMs === 0 ? 0 : Math.min(1_000, Math.ceil(newsMs + 2 * defaultLimits.heartbeatMs + 5)),
   };
 }
 
