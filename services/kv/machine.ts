@@ -115,14 +115,14 @@ export class KvMachine implements Machine {
   /** Whether there was one before. Type and value are stored as they come. */
   #put(key: string, position: Position, content: Reader): boolean {
     const size = content.left;
+    const current = this.#tree.get(key);
+    if (current >= 0 && this.#slabs.size(current) === positionBytes + size) {
+      // In place, so that nothing has to be compacted later. Nobody has a view of it: what is read is copied.
+      this.#write(current, position, content, size);
+      return true;
+    }
     const handle = this.#slabs.allocate(positionBytes + size);
-    const buffer = this.#slabs.buffer(handle);
-    const start = this.#slabs.start(handle);
-    writeU53(buffer, start, position.major);
-    buffer[start + 7] = position.group;
-    buffer[start + 8] = position.group >>> 8;
-    buffer[start + 9] = position.minor;
-    content.copy(size, buffer, start + positionBytes);
+    this.#write(handle, position, content, size);
     this.#bytes += size;
     const before = this.#tree.set(key, handle);
     if (before < 0) {
@@ -131,6 +131,16 @@ export class KvMachine implements Machine {
     }
     this.#forget(before);
     return true;
+  }
+
+  #write(handle: number, position: Position, content: Reader, size: number): void {
+    const buffer = this.#slabs.buffer(handle);
+    const start = this.#slabs.start(handle);
+    writeU53(buffer, start, position.major);
+    buffer[start + 7] = position.group;
+    buffer[start + 8] = position.group >>> 8;
+    buffer[start + 9] = position.minor;
+    content.copy(size, buffer, start + positionBytes);
   }
 
   #delete(key: string): boolean {
