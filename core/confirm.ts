@@ -45,10 +45,12 @@ export class Confirmations {
   readonly #open = new Map<number, Waiting>();
   /** Bounded, waiting for the merge. */
   #bounded: Waiting[] = [];
-  #number = 1;
+  /** Begins elsewhere in every life: an answer on its way to the last one says nothing about now. */
+  #number: number;
 
   constructor(context: Context, groups: ReadonlyMap<GroupId, Group>) {
     this.#context = context;
+    this.#number = context.incarnation * 2 ** 20;
     this.#groups = groups;
   }
 

@@ -67,6 +67,8 @@ export class Election {
   heard(of: Ballot): void {
     if (of < this.leaderBallot || of < this.#group.acceptor.promised) return;
     this.#seen = Math.max(this.#seen, of);
+    // Our own words from an earlier life, or from before we stopped: nobody coordinates by them.
+    if (ballotNode(of) === this.#group.context.self) return;
     this.#heardAt = this.#group.context.now;
     this.#standAt = Infinity;
     if (of === this.leaderBallot && this.leader !== 0) return;

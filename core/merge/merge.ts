@@ -242,8 +242,10 @@ function firstInMemory(context: Context, group: Group, after: Position): Instanc
 /** Where to begin reading a group's log so as to miss nothing behind `after`. */
 function firstInstance(context: Context, group: Group, after: Position): Instance {
   const { order } = context.topology;
-  return order.merge === "ts"
+  const landmark = order.merge === "ts"
     ? group.log.landmarkBelow(after.major, "stamp")
     // All of the turn, for it may lie behind a position of a group with a smaller number.
     : group.log.landmarkBelow(after.major * order.turn, "slotBase");
+  // What is not decided may still be replaced by entries that come earlier in the order.
+  return Math.min(landmark, group.learner.learned + 1);
 }
