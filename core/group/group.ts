@@ -173,7 +173,7 @@ export class Group {
       promised: acceptor.promised,
       logBallot: log.ballot,
       voted: acceptor.votedBallot === log.ballot ? acceptor.voted : 0,
-      last: log.last,
+      last: this.#spokenFor,
       decided: log.decided,
       clock: this.state(),
       coordinates: coordinator.ballot,
@@ -181,12 +181,18 @@ export class Group {
     };
   }
 
+  /** The last instance a statement speaks for: the ballot's start at least, which therefore has to be decided first. */
+  get #spokenFor(): Instance {
+    const { last, start } = this.log;
+    return last === start && this.context.without.has("start-fence") ? start - 1 : last;
+  }
+
   /** States the clock, to itself as well. */
   state(): number {
     const { acceptor, coordinator, frontier, context } = this;
     const clock = this.clock.state();
     if (this.isAcceptor && this.voting) frontier.acceptorStates(context.self, acceptor.promised, clock);
-    if (coordinator.ballot !== 0) frontier.coordinatorStates(coordinator.ballot, this.log.last, clock);
+    if (coordinator.ballot !== 0) frontier.coordinatorStates(coordinator.ballot, this.#spokenFor, clock);
     return clock;
   }
 
