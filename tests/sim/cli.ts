@@ -5,6 +5,7 @@
  *   --seeds N         so many seeds, from --from (default: a random one, printed)
  *   --from N
  *   --without RULE    takes a rule away (repeatable); then a violation is what is hoped for
+ *   --aim NAME        looks for one kind of trouble (see aims.ts)
  *   --trace           every step of the run; otherwise the last ones before a failure
  *   --twice           each seed two times, digests compared
  *   --keep-going      does not stop at the first failing seed
@@ -12,8 +13,9 @@
  * Exit code: 0 if no seed failed, 1 if one did, 2 for a wrong call.
  */
 import type { Rule } from "../../core/rules.ts";
+import { type Aim, aims } from "./aims.ts";
 import { allRules } from "./all_rules.ts";
-import { type Outcome, replay, runSeed } from "./run.ts";
+import { type Outcome, replay, type RunOptions, runSeed } from "./run.ts";
 
 declare const Deno: { readonly args: string[]; exit(code: number): never } | undefined;
 
@@ -22,6 +24,7 @@ interface Wish {
   seeds: number;
   from: number;
   without: Rule[];
+  aim: Aim | null;
   trace: boolean;
   twice: boolean;
   keepGoing: boolean;
@@ -39,6 +42,7 @@ function parse(): Wish {
     seeds: 100,
     from: Math.floor(Math.random() * 1_000_000_000),
     without: [],
+    aim: null,
     trace: false,
     twice: false,
     keepGoing: false,
@@ -66,6 +70,13 @@ function parse(): Wish {
         at++;
         break;
       }
+      case "--aim": {
+        const aim = (Object.keys(aims) as Aim[]).find((name) => name === args[at + 1]);
+        if (aim === undefined) complain(`--aim needs one of: ${Object.keys(aims).join(", ")}`);
+        wish.aim = aim;
+        at++;
+        break;
+      }
       case "--trace":
         wish.trace = true;
         break;
@@ -87,6 +98,10 @@ function complain(what: string): never {
   return exit(2);
 }
 
+function rules(wish: Wish): RunOptions {
+  return { without: wish.without, ...(wish.aim === null ? {} : { aim: wish.aim }) };
+}
+
 function report(outcome: Outcome): void {
   const { failure } = outcome;
   if (failure === null) return;
@@ -101,7 +116,7 @@ function tell(counts: Readonly<Record<string, number>>): string {
 }
 
 function one(wish: Wish, seed: number): number {
-  const outcome = runSeed(seed, { without: wish.without, ...(wish.trace ? { trace: console.log } : { tail: 40 }) });
+  const outcome = runSeed(seed, { ...rules(wish), ...(wish.trace ? { trace: console.log } : { tail: 40 }) });
   report(outcome);
   console.log(
     `seed ${seed}: ${outcome.failure === null ? "no violation" : "VIOLATION"}, digest ${outcome.digest}; ${tell(outcome.counts)}`,
@@ -119,14 +134,14 @@ function many(wish: Wish): number {
   const rate = (): string => `${(done / (performance.now() - began) * 1_000).toFixed(1)} seeds/s`;
   for (; done < wish.seeds; done++) {
     const seed = wish.from + done;
-    const outcome = runSeed(seed, { without: wish.without });
+    const outcome = runSeed(seed, rules(wish));
     for (const [name, value] of Object.entries(outcome.counts)) totals[name] = (totals[name] ?? 0) + value;
     if (outcome.failure !== null) {
       failed.push(outcome);
       report(outcome);
       if (!wish.keepGoing) break;
     }
-    if (wish.twice && runSeed(seed, { without: wish.without }).digest !== outcome.digest) {
+    if (wish.twice && runSeed(seed, rules(wish)).digest !== outcome.digest) {
       console.log(`seed ${seed} has two digests: something in it is left to chance`);
       return 1;
     }

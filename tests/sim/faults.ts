@@ -109,7 +109,7 @@ export class Faults {
   #partition(prng: Prng): void {
     this.counts.partitions++;
     const mode = prng.pick(["split", "isolate", "deaf", "mute", "path", "bridge"]);
-    const nodes = prng.shuffle(this.#nodes);
+    const nodes = this.#aimed(prng, prng.shuffle(this.#nodes));
     const cuts: [NodeId, NodeId][] = [];
     const [first, second] = nodes;
     for (const other of nodes) {
@@ -133,10 +133,18 @@ export class Faults {
     });
   }
 
+  /** Half of the time the first one to suffer is a coordinator: nobody is missed more. */
+  #aimed(prng: Prng, nodes: readonly NodeId[]): readonly NodeId[] {
+    const coordinators = nodes.filter((node) => this.#hosts.get(node)!.view?.groups.some((group) => group.coordinates !== 0));
+    if (coordinators.length === 0 || prng.chance(0.5)) return nodes;
+    const first = prng.pick(coordinators);
+    return [first, ...nodes.filter((node) => node !== first)];
+  }
+
   /** One node's messages, or what is sent to it, come late but whole: how a coordinator becomes stale. */
   #hold(prng: Prng): void {
     this.counts.holds++;
-    const node = prng.pick(this.#nodes);
+    const node = this.#aimed(prng, prng.shuffle(this.#nodes))[0]!;
     const until = this.#queue.now + prng.longTail(this.#plan.trouble.partitionLastsMs);
     const way = prng.pick(["out", "in", "both"]);
     for (const other of this.#nodes) {

@@ -62,6 +62,8 @@ export interface Plan {
 
 export interface PlanOptions {
   readonly without?: readonly Rule[];
+  /** Changes what was drawn; `aimed` in aims.ts has plans that look for one kind of trouble. */
+  readonly aim?: (plan: Plan, prng: Prng) => Plan;
 }
 
 export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
@@ -69,11 +71,13 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
   const without = new Set(options.without ?? []);
   const durability = prng.chance(0.7) ? "sync" : prng.chance(0.7) ? "memory" : "async";
   const limits = drawLimits(prng.split("limits"));
-  return {
+  const topology = drawTopology(prng.split("topology"), limits);
+  const plan: Plan = {
     seed,
     without,
-    topology: drawTopology(prng.split("topology"), limits),
-    limits,
+    topology,
+    // Skips never end: whoever fetches must fetch faster than they are made.
+    limits: topology.order.merge === "rr" ? { ...limits, fetchBytes: Math.max(limits.fetchBytes, 500) } : limits,
     durability,
     network: drawNetwork(prng.split("network")),
     disk: drawDisk(prng.split("disk")),
@@ -85,6 +89,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     scar: prng.chance(0.6) ? "none" : prng.pick(["dead", "deaf", "mute"]),
     freeze: prng.chance(0.25),
   };
+  return options.aim === undefined ? plan : options.aim(plan, prng.split("aim"));
 }
 
 /** `calm` half of the time. */

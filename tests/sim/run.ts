@@ -1,6 +1,7 @@
 /** One seed from beginning to end, and what came of it. */
 import { AssertionError } from "../../core/assert.ts";
 import type { Rule } from "../../core/rules.ts";
+import { type Aim, aims } from "./aims.ts";
 import { Violation } from "./oracles.ts";
 import { drawPlan, type Plan } from "./plan.ts";
 import { World } from "./world.ts";
@@ -8,6 +9,7 @@ import { World } from "./world.ts";
 export interface Outcome {
   readonly seed: number;
   readonly without: readonly Rule[];
+  readonly aim: Aim | null;
   /** Null for a clean run. */
   readonly failure: Failure | null;
   readonly digest: string;
@@ -25,6 +27,7 @@ export interface Failure {
 
 export interface RunOptions {
   readonly without?: readonly Rule[];
+  readonly aim?: Aim;
   /** Called with every line of the trace. */
   readonly trace?: (line: string) => void;
   /** Keeps the last lines of the trace for a failure. */
@@ -32,7 +35,8 @@ export interface RunOptions {
 }
 
 export function runSeed(seed: number, options: RunOptions = {}): Outcome {
-  return runPlan(drawPlan(seed, { without: options.without ?? [] }), options);
+  const { without = [], aim } = options;
+  return runPlan(drawPlan(seed, { without, ...(aim === undefined ? {} : { aim: aims[aim] }) }), options);
 }
 
 export function runPlan(plan: Plan, options: RunOptions = {}): Outcome {
@@ -53,12 +57,13 @@ export function runPlan(plan: Plan, options: RunOptions = {}): Outcome {
   } catch (error) {
     failure = { ...tellError(error), tail: tail.slice(-keep) };
   }
-  return { seed: plan.seed, without: [...plan.without], failure, digest: world.digest, counts: countsOf(world) };
+  return { seed: plan.seed, without: [...plan.without], aim: options.aim ?? null, failure, digest: world.digest, counts: countsOf(world) };
 }
 
 /** The command that shows this run again. */
 export function replay(outcome: Outcome): string {
-  return `bun tests/sim/cli.ts --seed ${outcome.seed}${outcome.without.map((rule) => ` --without ${rule}`).join("")} --trace`;
+  const without = outcome.without.map((rule) => ` --without ${rule}`).join("");
+  return `bun tests/sim/cli.ts --seed ${outcome.seed}${without}${outcome.aim === null ? "" : ` --aim ${outcome.aim}`} --trace`;
 }
 
 function tellError(error: unknown): { oracle: string; message: string; stack: string } {

@@ -1,0 +1,58 @@
+/**
+ * Plans that look for one kind of trouble. Some rules matter only when several rare things meet; here they
+ * meet often. Each still draws from its seed, so that a search over seeds is a search and not a script.
+ */
+import { defaultLimits } from "../../core/limits.ts";
+import { parseTopology } from "../../core/topology.ts";
+import type { Plan } from "./plan.ts";
+import type { Prng } from "./prng.ts";
+
+export type Aim = "usurpers";
+
+/**
+ * Coordinators are made to give way all the time, on a network that loses and reorders, with wall clocks seconds
+ * apart and learners that hear more than candidates do.
+ */
+function usurpers(plan: Plan, prng: Prng): Plan {
+  const names = ["n1", "n2", "n3", "n4"];
+  return {
+    ...plan,
+    topology: parseTopology({
+      cluster: "sim",
+      merge: "ts",
+      nodes: names.map((name) => ({ name })),
+      groups: ["g1", "g2"].map((name) => ({ name, acceptors: prng.shuffle(names.slice(0, 3)), shape: "star" as const })),
+    }),
+    durability: "sync",
+    limits: {
+      ...defaultLimits,
+      heartbeatMs: 5,
+      heartbeatIdleMs: 10,
+      leaseMs: 40,
+      electionMs: 10,
+      resendMs: 40,
+      entryCommands: prng.pick([1, 4]),
+      batchCommands: prng.pick([1, 4]),
+    },
+    network: { delayMinMs: 0.1, delayTypicalMs: prng.pick([1, 4]), loss: prng.range(0.1, 0.4), duplicate: 0.05, inOrder: false },
+    disk: { syncMinMs: 0.1, syncTypicalMs: prng.pick([0.2, 5]), stallMs: 50, stallChance: 0.02, keepTornTail: 0.5 },
+    clock: { offsetMs: 3_000, drift: 0.0001, stepMs: 0, stepEveryMs: 1_000 },
+    trouble: {
+      partitionEveryMs: prng.range(60, 200),
+      partitionLastsMs: prng.pick([30, 80]),
+      holdEveryMs: prng.range(100, 300),
+      crashEveryMs: Infinity,
+      downMs: 10,
+      pauseEveryMs: prng.pick([200, Infinity]),
+      pauseMs: 50,
+      handoverEveryMs: prng.range(30, 100),
+      unreachableEveryMs: prng.range(50, 200),
+    },
+    work: { ...plan.work, proposeEveryMs: 3, burst: prng.pick([1, 3]), demand: Infinity, confirmEveryMs: Infinity },
+    turnMs: 0,
+    safetyMs: 3_000,
+    scar: "none",
+  };
+}
+
+export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers };
