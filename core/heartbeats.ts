@@ -14,6 +14,8 @@ export class Heartbeats {
   readonly #merging: boolean;
   #sequence = 0;
   #sentAt: Millis = -Infinity;
+  /** What the last heartbeats said of the next: kept also when things have calmed down since, or others would worry. */
+  #announced: Millis = Infinity;
   #due = true;
   #hurry = false;
   /** Peers that wait for our word. */
@@ -44,7 +46,7 @@ export class Heartbeats {
   }
 
   get wakeAt(): Millis {
-    return this.#sentAt + this.#interval();
+    return this.#sentAt + Math.min(this.#interval(), this.#announced);
   }
 
   onHeartbeat(from: NodeId, message: Heartbeat): void {
@@ -67,6 +69,7 @@ export class Heartbeats {
       this.#due = false;
       this.#hurried.clear();
       this.#sentAt = now;
+      this.#announced = Infinity;
       for (const node of peers.nodes) this.#send(node, this.#hurry);
       this.#hurry = false;
     } else if (this.#hurried.size > 0) {
@@ -80,6 +83,8 @@ export class Heartbeats {
     const beats: Beat[] = [];
     for (const group of this.#groups) if (group.spec.members.includes(to)) beats.push(group.beat());
     const echo = peers.echo(to, now);
+    const nextInMs = this.#interval();
+    this.#announced = Math.min(this.#announced, nextInMs);
     out.send([to], {
       kind: "heartbeat",
       incarnation,
@@ -88,7 +93,7 @@ export class Heartbeats {
       echoIncarnation: echo.incarnation,
       echoSentAt: echo.sentAt,
       echoHeldMs: echo.heldMs,
-      nextInMs: this.#interval(),
+      nextInMs,
       hurry,
       beats,
     });
