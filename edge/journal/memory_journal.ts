@@ -2,6 +2,7 @@
  * A journal that forgets with its process. Only log entries are kept, encoded and packed into slabs: for
  * the others who ask for old ones, at a fraction of what they would take as objects.
  */
+import { assert } from "../../core/assert.ts";
 import type { JournalRecord } from "../../core/effects.ts";
 import { type Entry, entryBytes } from "../../core/entry.ts";
 import type { GroupId, Instance } from "../../core/ids.ts";
@@ -17,11 +18,12 @@ const readEntriesMax = 4_096;
 
 export class MemoryJournal implements Journal {
   readonly #index = new LogIndex();
-  readonly #slabs: Uint8Array[] = [];
-  readonly #writer = new Writer(4_096);
+  /** All but the last are full; none ever grows. */
+  readonly #slabs: Writer[] = [];
   readonly #syncSeconds = new Histogram();
-  /** Bytes used of the last slab. */
-  #used = 0;
+  /** Bytes of all slabs, and those left in the last. */
+  #held = 0;
+  #room = 0;
   #records = 0;
   #batches = 0;
   #bytesWritten = 0;
@@ -47,7 +49,7 @@ export class MemoryJournal implements Journal {
     const entries: Entry[] = [];
     let bytes = 0;
     for (const at of this.#index.range(group, from, to, readEntriesMax)) {
-      const entry = readEntry(new Reader(this.#slabs[unitOf(at)]!.subarray(offsetOf(at))));
+      const entry = readEntry(new Reader(this.#slabs[unitOf(at)]!.view(offsetOf(at))));
       bytes += entryBytes(entry);
       if (entries.length > 0 && bytes > bytesMax) break;
       entries.push(entry);
@@ -61,7 +63,7 @@ export class MemoryJournal implements Journal {
       batches: this.#batches,
       bytesWritten: this.#bytesWritten,
       segments: this.#slabs.length,
-      bytes: this.#slabs.reduce((sum, slab) => sum + slab.byteLength, 0),
+      bytes: this.#held,
       entries: this.#index.entries,
       syncSeconds: this.#syncSeconds.view(),
     };
@@ -72,19 +74,21 @@ export class MemoryJournal implements Journal {
     return Promise.resolve();
   }
 
+  /** Encoded where it stays: what is logged is most of what this process copies. */
   #keep(entry: Entry): Place {
-    this.#writer.clear();
-    writeEntry(this.#writer, entry);
-    const bytes = this.#writer.view();
-    this.#bytesWritten += bytes.byteLength;
-    const slab = this.#slabs.at(-1);
-    if (slab === undefined || this.#used + bytes.byteLength > slab.byteLength) {
-      this.#slabs.push(new Uint8Array(Math.max(slabBytes, bytes.byteLength)));
-      this.#used = 0;
+    const most = entryBytes(entry);
+    if (most > this.#room) {
+      this.#room = Math.max(slabBytes, most);
+      this.#held += this.#room;
+      this.#slabs.push(new Writer(this.#room));
     }
-    const at = place(this.#slabs.length - 1, this.#used);
-    this.#slabs.at(-1)!.set(bytes, this.#used);
-    this.#used += bytes.byteLength;
-    return at;
+    const slab = this.#slabs.at(-1)!;
+    const at = slab.length;
+    writeEntry(slab, entry);
+    const bytes = slab.length - at;
+    assert(bytes <= most, `Cannot keep an entry of ${bytes} bytes: at most ${most} were counted`);
+    this.#bytesWritten += bytes;
+    this.#room -= bytes;
+    return place(this.#slabs.length - 1, at);
   }
 }
