@@ -110,6 +110,14 @@ export class Acceptor {
     this.#unpersisted = this.#unpersisted.map((record) => ({ ...record, ballot: 0 }));
   }
 
+  /**
+   * Something was decided in a ballot up to `ballot`. The logs of lower ones may lack it, so they are over for us as well,
+   * also after a restart that still knows it decided.
+   */
+  conclude(ballot: Ballot): void {
+    if (ballot > this.promised) this.promise(ballot);
+  }
+
   /** A higher ballot exists: nothing lower is accepted from now on. */
   raise(ballot: Ballot): void {
     if (ballot <= this.promised) return;

@@ -31,7 +31,7 @@ export class CatchUp {
   compare(from: NodeId, beat: Beat): void {
     const { log, context, acceptor, isAcceptor, voting } = this.#group;
     const ahead = beat.logBallot === log.ballot
-      ? beat.last > log.last
+      ? beat.last > log.last || (beat.decided > log.decided && beat.promised !== beat.logBallot)
       : beat.decided > log.decided || (beat.logBallot > log.ballot && (beat.logBallot >= acceptor.lowest || (isAcceptor && !voting)));
     if (!ahead) {
       if (beat.coordinates !== 0) this.#behindSince = Infinity;
@@ -109,7 +109,10 @@ export class CatchUp {
         acceptor.accept(message.ballot, message.base, message.start, entry);
       }
       acceptor.follow(message.ballot, message.base, message.start);
-      if (message.ballot === log.ballot) learner.claimed(message.decided);
+    }
+    if (message.ballot !== 0 && message.ballot === log.ballot && message.decided > log.decided) {
+      acceptor.conclude(message.promised);
+      learner.claimed(message.decided);
     }
     election.onEntries(from, message);
     const next = acceptor.firstMissing(message.ballot);
@@ -131,6 +134,7 @@ export class CatchUp {
       else (fresh ??= []).push(entry);
     }
     if (known > log.decided) {
+      acceptor.conclude(message.promised);
       // Deciding may let what waited be installed, and that decide more: look again at what is new.
       learner.claimed(known);
       if (fresh) this.#learnDecided(message);

@@ -130,7 +130,8 @@ export class Group {
       this.learner.vote(from, beat.logBallot, beat.voted);
     }
     this.context.clock.see(beat.clock - this.spec.leadMicros);
-    if (beat.logBallot === this.log.ballot && beat.logBallot !== 0) this.learner.claimed(beat.decided);
+    // One that promised higher may have learned it from there; then its entries tell, which last (see `conclude`).
+    if (beat.logBallot === this.log.ballot && beat.logBallot !== 0 && beat.promised === beat.logBallot) this.learner.claimed(beat.decided);
     if (!this.voting && this.isAcceptor) this.#remember(from, beat);
     this.catchUp.compare(from, beat);
   }
