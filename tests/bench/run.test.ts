@@ -1,3 +1,4 @@
+/** The experiments run through: each at its smallest, and its table has what it says. */
 import { expect, test } from "bun:test";
 
 /** Runs an experiment at its smallest. Figures of so short a run mean nothing; that it runs through and nothing fails does. */
