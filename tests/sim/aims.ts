@@ -7,7 +7,7 @@ import { parseTopology } from "../../core/topology.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "./prng.ts";
 
-export type Aim = "usurpers";
+export type Aim = "usurpers" | "strangers";
 
 /**
  * Coordinators are made to give way all the time, on a network that loses and reorders, with wall clocks seconds
@@ -33,6 +33,7 @@ function usurpers(plan: Plan, prng: Prng): Plan {
       resendMs: 40,
       entryCommands: prng.pick([1, 4]),
       batchCommands: prng.pick([1, 4]),
+      pendingCommands: 24,
     },
     network: { delayMinMs: 0.1, delayTypicalMs: prng.pick([1, 4]), loss: prng.range(0.1, 0.4), duplicate: 0.05, inOrder: false },
     disk: { syncMinMs: 0.1, syncTypicalMs: prng.pick([0.2, 5]), stallMs: 50, stallChance: 0.02, keepTornTail: 0.5 },
@@ -55,4 +56,28 @@ function usurpers(plan: Plan, prng: Prng): Plan {
   };
 }
 
-export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers };
+/**
+ * Candidates with slow clocks that have heard nothing for a while: heartbeats are rare and mostly lost, and coordinators
+ * hand over to whoever. Only what the promises carry tells the next one how late it is.
+ */
+function strangers(plan: Plan, prng: Prng): Plan {
+  const stormy = usurpers(plan, prng);
+  return {
+    ...stormy,
+    limits: { ...stormy.limits, heartbeatMs: 40, heartbeatIdleMs: 40, leaseMs: 160, activeMs: 0, resendMs: 20 },
+    network: { delayMinMs: 0.1, delayTypicalMs: 0.5, loss: prng.range(0.2, 0.5), duplicate: 0, inOrder: false },
+    disk: { syncMinMs: 0, syncTypicalMs: 0.1, stallMs: 0, stallChance: 0, keepTornTail: 0 },
+    trouble: {
+      ...stormy.trouble,
+      partitionEveryMs: Infinity,
+      holdEveryMs: Infinity,
+      pauseEveryMs: Infinity,
+      unreachableEveryMs: Infinity,
+      handoverEveryMs: prng.range(10, 40),
+    },
+    work: { ...stormy.work, proposeEveryMs: 20, burst: 1 },
+    safetyMs: 2_000,
+  };
+}
+
+export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, strangers };
