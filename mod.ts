@@ -32,6 +32,7 @@ export type {
   AppendResult,
   CallOptions,
   Carillon,
+  Change,
   ClusterStatus,
   Consistency,
   DeleteResult,
@@ -52,6 +53,8 @@ export type {
   ScanOptions,
   Value,
   Version,
+  WatchOptions,
+  WatchRange,
   WriteOptions,
   WriteResult,
 } from "./services/api.ts";

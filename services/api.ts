@@ -83,6 +83,35 @@ export interface Page {
   readonly position: Version;
 }
 
+/** `key` alone, or the range that the others leave together; nothing for every key. */
+export interface WatchRange {
+  readonly key?: Key;
+  readonly prefix?: Key;
+  /** Inclusive. */
+  readonly start?: Key;
+  /** Exclusive. */
+  readonly end?: Key;
+}
+
+export interface WatchOptions {
+  /**
+   * Goes on behind this position: the last one seen, of any node; a node that is not there yet waits. Absent: first come the
+   * entries there are.
+   */
+  readonly after?: Version;
+  readonly signal?: AbortSignal;
+}
+
+export type Change =
+  /** What the key holds from `entry.version` on. */
+  | { readonly kind: "put"; readonly entry: Entry }
+  | { readonly kind: "delete"; readonly key: string; readonly keyBytes: Uint8Array; readonly position: Version }
+  /**
+   * Everything up to here has been handed out, at first everything completed before the watch began. Comes again while other
+   * keys change, so that there is a recent place to go on from.
+   */
+  | { readonly kind: "caught-up"; readonly position: Version };
+
 export interface Kv {
   /** null if absent. */
   get(key: Key, options?: ReadOptions): Promise<Entry | null>;
@@ -97,6 +126,12 @@ export interface Kv {
   scan(options?: ScanOptions): Promise<Page>;
   /** All pages, one after another. */
   list(options?: ScanOptions): AsyncIterable<Entry>;
+  /**
+   * Every change in the order of positions, across partitions too, none twice and none left out. Without `after` it begins with
+   * the entries there are, in no order; only from the first `caught-up` on is the position of a change a place to go on from.
+   * The iteration throws `compacted`, with the `oldest` position one can go on from, when what comes next has been forgotten.
+   */
+  watch(range: WatchRange, options?: WatchOptions): AsyncIterable<Change>;
 }
 
 export interface LogInfo {

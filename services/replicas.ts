@@ -9,6 +9,7 @@ import { comparePositions, type Position, start } from "../core/position.ts";
 import { groupById, type GroupSpec, groupsReaching, type Topology } from "../core/topology.ts";
 import { Catalog } from "./catalog.ts";
 import { KvMachine } from "./kv/machine.ts";
+import { defaultServiceLimits } from "./limits.ts";
 import { LogMachine } from "./log/machine.ts";
 import type { Machine } from "./machine.ts";
 import { MulticastMachine } from "./multicast/machine.ts";
@@ -44,11 +45,13 @@ export class Replicas {
   readonly #bases = new Map<GroupId, Replica>();
   readonly #orderer: Orderer;
   readonly #requests: Requests;
+  readonly #limits: { readonly historyBytes: number };
   readonly #catalogGroup: GroupSpec | undefined;
 
-  constructor(orderer: Orderer, requests: Requests) {
+  constructor(orderer: Orderer, requests: Requests, limits: { readonly historyBytes: number } = defaultServiceLimits) {
     this.#orderer = orderer;
     this.#requests = requests;
+    this.#limits = limits;
     this.#catalogGroup = orderer.topology.groups.find(({ spans }) => spans.length === 0);
     for (const group of orderer.topology.groups) {
       if (learns(orderer, group.id)) this.#host(group);
@@ -111,7 +114,7 @@ export class Replicas {
   #host(group: GroupSpec): void {
     const { topology } = this.#orderer;
     const reaching = groupsReaching(topology, group.id);
-    const kv = group.keys.length > 0 ? new KvMachine() : null;
+    const kv = group.keys.length > 0 ? new KvMachine(this.#limits) : null;
     const log = group.spans.length === 0 && reaching.every((id) => learns(this.#orderer, id)) ? new LogMachine(group.id) : null;
     const catalog = group === this.#catalogGroup ? new Catalog() : null;
     const apart = reaching.length > 1;

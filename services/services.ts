@@ -31,7 +31,7 @@ export interface ServiceOptions {
 export interface ServiceStats {
   /** Calls waiting for an answer. */
   readonly waiting: number;
-  /** Streams of deliveries and tails that are open. */
+  /** Streams of deliveries, tails and watches that are open. */
   readonly streams: number;
   readonly replicas: readonly ReplicaStats[];
 }
@@ -48,14 +48,14 @@ export interface Services extends Pick<Carillon, "kv" | "log" | "logs" | "append
  * Subscribes to every group this node learns and serves from what is delivered. Throws CarillonError `config` if the key
  * ranges of two groups overlap.
  *
- * `deliveries` and `log(name).tail` start at once; ask for them only to iterate. They throw `cancelled` from the iteration when
- * their signal aborts and `closed` when the services close; `return()` ends them quietly, also with a `next` in flight.
+ * `deliveries`, `kv.watch` and `log(name).tail` start at once; ask for them only to iterate. They throw `cancelled` from the
+ * iteration when their signal aborts and `closed` when the services close; `return()` ends them quietly, also with a `next` in flight.
  */
 export function createServices(orderer: Orderer, options: ServiceOptions): Services {
   const limits = checkServiceLimits({ ...defaultServiceLimits, ...options.limits });
   const partitions = new Partitions(orderer.topology);
   const requests = new Requests(options.after, limits);
-  const replicas = new Replicas(orderer, requests);
+  const replicas = new Replicas(orderer, requests, limits);
   const feeds = new Set<Endable>();
   const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds };
   const logs = new Logs(context);

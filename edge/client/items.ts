@@ -1,6 +1,6 @@
 /** Entries, records and messages as they come over HTTP, turned into what the embedded API hands out. */
 import { CarillonError } from "../../core/errors.ts";
-import type { Delivered, Entry, LogRecord, Value } from "../../services/api.ts";
+import type { Change, Delivered, Entry, LogRecord, Value } from "../../services/api.ts";
 import { defaultServiceLimits } from "../../services/limits.ts";
 import { type Content, parseValue, Reading } from "../../services/values.ts";
 import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
@@ -23,10 +23,20 @@ export function entryOf(key: string, keyBytes: Uint8Array, version: string, cont
 }
 
 export function entryOfDocument(document: Document): Entry {
+  const { key, keyBytes } = keyOf(document);
+  return new RemoteEntry(key, keyBytes, textOf(document, "version"), contentOfDocument(document));
+}
+
+export function changeOf(kind: Change["kind"], document: Document): Change {
+  if (kind === "put") return { kind, entry: entryOfDocument(document) };
+  const position = textOf(document, "position");
+  return kind === "caught-up" ? { kind, position } : { kind, ...keyOf(document), position };
+}
+
+function keyOf(document: Document): Pick<Entry, "key" | "keyBytes"> {
   const key = textOf(document, "key");
   const key64 = document.key64;
-  const keyBytes = typeof key64 === "string" ? bytesOf64(key64) : utf8.encode(key);
-  return new RemoteEntry(key, keyBytes, textOf(document, "version"), contentOfDocument(document));
+  return { key, keyBytes: typeof key64 === "string" ? bytesOf64(key64) : utf8.encode(key) };
 }
 
 export function recordOf(document: Document): LogRecord {

@@ -1,6 +1,7 @@
 /** The KV store over HTTP: one request a call. */
 import type {
   CallOptions,
+  Change,
   DeleteResult,
   Entry,
   Key,
@@ -9,14 +10,18 @@ import type {
   ReadOptions,
   ScanOptions,
   Value,
+  WatchOptions,
+  WatchRange,
   WriteOptions,
   WriteResult,
 } from "../../services/api.ts";
 import { binaryBytes, binaryString } from "../../services/bytes.ts";
 import { binaryText, parseBound, parseKey } from "../../services/keys.ts";
+import { parseRange } from "../../services/kv/watch.ts";
 import { defaultServiceLimits } from "../../services/limits.ts";
 import { toBase64Url } from "../http/text.ts";
-import { asDocument, contentOf, documentsOf, entryOf, entryOfDocument, misshapen, parseDocument, textOf } from "./items.ts";
+import { follow } from "./follow.ts";
+import { asDocument, changeOf, contentOf, documentsOf, entryOf, entryOfDocument, misshapen, parseDocument, textOf } from "./items.ts";
 import type { Reply, Transport } from "./transport.ts";
 
 const { keyBytesMax } = defaultServiceLimits;
@@ -76,14 +81,7 @@ export class RemoteKv implements Kv {
   }
 
   async scan(options: ScanOptions = {}): Promise<Page> {
-    const query = new URLSearchParams();
-    for (const name of ["prefix", "start", "end"] as const) {
-      const bound = options[name];
-      if (bound === undefined) continue;
-      const binary = parseBound(bound, keyBytesMax);
-      if (typeof bound === "string") query.set(name, bound);
-      else query.set(`${name}64`, toBase64Url(binaryBytes(binary)));
-    }
+    const query = rangeQuery(options, ["prefix", "start", "end"]);
     if (options.limit !== undefined) query.set("limit", String(options.limit));
     if (options.cursor !== undefined) query.set("cursor", options.cursor);
     if (options.reverse) query.set("reverse", "1");
@@ -106,6 +104,24 @@ export class RemoteKv implements Kv {
     } while (cursor !== null);
   }
 
+  async *watch(range: WatchRange, { after, signal }: WatchOptions = {}): AsyncGenerator<Change> {
+    parseRange(range, { keyBytesMax });
+    const query = rangeQuery(range, ["key", "prefix", "start", "end"]);
+    let told = false;
+    const path = (last: string | null): string | null => {
+      const from = last ?? after;
+      // The entries there were have been told only in part, and another connection would begin with them anew.
+      if (from === undefined && told) return null;
+      if (from !== undefined) query.set("after", from);
+      return `/v1/watch?${query}`;
+    };
+    for await (const { event, data } of follow(this.#transport, { path, signal })) {
+      if (event !== "put" && event !== "delete" && event !== "caught-up") continue;
+      told = true;
+      yield changeOf(event, parseDocument(data));
+    }
+  }
+
   async #put(key: Key, value: Value, condition: Record<string, string>, options: CallOptions): Promise<WriteResult> {
     const path = pathOf(parseKey(key, keyBytesMax));
     const { type, bytes } = contentOf(value);
@@ -120,6 +136,21 @@ export class RemoteKv implements Kv {
     const { entry, position } = await this.read(key, callOf(options));
     return entry === null ? { ok: true, position, existed: false } : { ok: false, current: entry, position };
   }
+}
+
+function rangeQuery<Name extends "key" | "prefix" | "start" | "end">(
+  range: { readonly [name in Name]?: Key },
+  names: readonly Name[],
+): URLSearchParams {
+  const query = new URLSearchParams();
+  for (const name of names) {
+    const bound = range[name];
+    if (bound === undefined) continue;
+    const binary = parseBound(bound, keyBytesMax);
+    if (typeof bound === "string") query.set(name, bound);
+    else query.set(`${name}64`, toBase64Url(binaryBytes(binary)));
+  }
+  return query;
 }
 
 /** What every call passes on. */

@@ -13,6 +13,7 @@ import { addLogRoutes } from "./log_routes.ts";
 import { addMulticastRoutes } from "./multicast_routes.ts";
 import { quote } from "./params.ts";
 import { problemReply } from "./problems.ts";
+import { addWatchRoutes } from "./watch_routes.ts";
 
 export type { AppContext, HttpLimits, JournalStats, LinkStats, MetricsSources, Place, ProcessStats, Service } from "./context.ts";
 export { defaultHttpLimits } from "./context.ts";
@@ -26,6 +27,7 @@ export function createApp(context: AppContext): App {
   const front = new Front(context);
   const app = new Hono({ getPath: rawPath });
   addKvRoutes(app, front);
+  addWatchRoutes(app, front);
   addLogRoutes(app, front);
   addMulticastRoutes(app, front);
   addClusterRoutes(app, front);

@@ -10,6 +10,7 @@ import { accepted, entryData, envelope, type Format, streamItem } from "./negoti
 import {
   bytesParameter,
   callOptions,
+  duration,
   flagParameter,
   keyOfPath,
   type Mutable,
@@ -24,9 +25,11 @@ import {
 import { badRequest, problemReply } from "./problems.ts";
 import { streamReply } from "./streams.ts";
 import { valueHeaders } from "./value_headers.ts";
+import { changed } from "./watch_routes.ts";
 
 const rangeParameters = ["prefix", "prefix64", "start", "start64", "end", "end64", "limit", "cursor", "reverse", "keys-only"];
-const scanParameters = [...rangeParameters, ...readParameters, "key64"];
+const entryParameters = [...readParameters, "wait"];
+const scanParameters = [...rangeParameters, ...entryParameters, "key64"];
 /** Entries of a CBOR page: more would exceed what our own decoder takes as one value. */
 const cborPageEntries = 5_000;
 /** Entries fetched at a time for a stream. */
@@ -35,7 +38,7 @@ const streamPageEntries = 500;
 export function addKvRoutes(app: Hono, front: Front): void {
   front.add(app, "GET", "/v1/kv/:key{.+}", (c) => {
     const request = c.req.raw;
-    return getEntry(front, request, keyOfPath(request.url), queryOf(request.url, readParameters));
+    return getEntry(front, request, keyOfPath(request.url), queryOf(request.url, entryParameters));
   });
   front.add(app, "PUT", "/v1/kv/:key{.+}", (c) => {
     const request = c.req.raw;
@@ -49,7 +52,10 @@ export function addKvRoutes(app: Hono, front: Front): void {
     const request = c.req.raw;
     const query = queryOf(request.url, scanParameters);
     const key = bytesParameter(query, "key");
-    if (key === undefined) return scan(front, c, query);
+    if (key === undefined) {
+      if (query.has("wait")) throw badRequest('Cannot use "wait" with a scan: GET /v1/watch says what changes', { parameter: "wait" });
+      return scan(front, c, query);
+    }
     const other = rangeParameters.find((name) => query.has(name));
     if (other !== undefined) throw badRequest(`Cannot use "${other}" with "key64": that is one entry, not a range`, { parameter: other });
     return getEntry(front, request, key, query);
@@ -76,9 +82,23 @@ const nameOfKey = (key: Key): string => typeof key === "string" ? JSON.stringify
 async function getEntry(front: Front, request: Request, key: Key, query: Query): Promise<Reply | Response> {
   const { context, limits } = front;
   const options = readOptions(request, query, limits);
+  const wait = query.get("wait");
+  const waitMs = wait === undefined || request.method === "HEAD" ? 0 : duration(wait, "wait", 0, limits.waitMsMax);
   const urls = context.locate?.("key", key) ?? null;
   if (urls !== null) return forward(front, request, urls);
-  const { entry, position } = await context.carillon.kv.read(key, options);
+  const { kv } = context.carillon;
+  const until = performance.now() + waitMs;
+  for (;;) {
+    const { entry, position } = await kv.read(key, options);
+    const left = until - performance.now();
+    // What the client has already is no news; without a tag it has nothing, so that only an entry is news.
+    const known = entry === null ? request.headers.get("if-none-match") === null : readCondition(request.headers, entry.version) === 304;
+    if (known && left > 0 && await changed(kv, key, position, left, request.signal)) continue;
+    return entryReply(request, key, entry, position);
+  }
+}
+
+function entryReply(request: Request, key: Key, entry: Entry | null, position: string): Reply {
   if (entry === null) {
     throw new CarillonError("not-found", `Cannot get key ${nameOfKey(key)}: there is no entry`, { facts: { position } });
   }

@@ -1,5 +1,5 @@
 /** Which form an answer takes, and entries, records and messages in each of them. */
-import type { DeliveryEvent, Entry, LogRecord } from "../../services/api.ts";
+import type { Change, DeliveryEvent, Entry, LogRecord } from "../../services/api.ts";
 import { encodeCbor } from "../codec/cbor.ts";
 import type { Reply } from "./endpoint.ts";
 import { toBase64, toBase64Url, utf8OrNull } from "./text.ts";
@@ -82,10 +82,21 @@ function payload(format: Format, bytes: Uint8Array): Record<string, unknown> {
 }
 
 export function entryData(format: Format, entry: Entry, keysOnly: boolean): Record<string, unknown> {
-  const { key, version, type } = entry;
-  // A key that is not UTF-8 shows replacement characters; the exact bytes go beside it.
-  const key64 = key.includes("\ufffd") ? { key64: toBase64Url(entry.keyBytes) } : {};
-  return keysOnly ? { key, ...key64, version } : { key, ...key64, version, type, ...payload(format, entry.bytes()) };
+  const { version, type } = entry;
+  const key = keyData(entry);
+  return keysOnly ? { ...key, version } : { ...key, version, type, ...payload(format, entry.bytes()) };
+}
+
+/** A key that is not UTF-8 shows replacement characters; the exact bytes go beside it. */
+function keyData({ key, keyBytes }: Pick<Entry, "key" | "keyBytes">): Record<string, unknown> {
+  return key.includes("\ufffd") ? { key, key64: toBase64Url(keyBytes) } : { key };
+}
+
+export function changeData(format: Format, change: Change): Record<string, unknown> {
+  const { kind } = change;
+  if (kind === "put") return { kind, ...entryData(format, change.entry, false) };
+  if (kind === "caught-up") return { kind, position: change.position };
+  return { kind, ...keyData(change), position: change.position };
 }
 
 export function recordData(format: Format, record: LogRecord): Record<string, unknown> {

@@ -2,6 +2,7 @@
 import { formatPosition, type Position } from "../../core/position.ts";
 import type {
   CallOptions,
+  Change,
   DeleteResult,
   Entry,
   Key,
@@ -10,19 +11,22 @@ import type {
   ReadOptions,
   ScanOptions,
   Value,
+  WatchOptions,
+  WatchRange,
   WriteOptions,
   WriteResult,
 } from "../api.ts";
-import { binaryBytes } from "../bytes.ts";
 import { kvService } from "../command.ts";
 import { type Context, order, parseAfter, ready } from "../context.ts";
 import { binaryText, parseKey } from "../keys.ts";
 import type { Partitions } from "../partitions.ts";
 import type { Reply } from "../replica.ts";
-import { type Cbor, parseValue, Reading } from "../values.ts";
+import { parseValue } from "../values.ts";
 import { type Condition, encodeDelete, encodePut } from "./command.ts";
+import { KvEntry } from "./entry.ts";
 import type { KvMachine, KvResult, Stored } from "./machine.ts";
 import { parseScan, type Scan, scanPage } from "./scan.ts";
+import { watch } from "./watch.ts";
 
 export class KvStore implements Kv {
   readonly #context: Context;
@@ -77,6 +81,10 @@ export class KvStore implements Kv {
     } while (cursor !== undefined);
   }
 
+  watch(range: WatchRange, options?: WatchOptions): AsyncIterable<Change> {
+    return watch(this.#context, this.#partitions, range, options);
+  }
+
   async #page(scan: Scan, options: ScanOptions | undefined): Promise<Page> {
     const { entries, cursor, position } = await scanPage(this.#context, this.#partitions, scan, options);
     return { entries: entries.map((entry) => new KvEntry(entry, this.#context.cbor)), cursor, position: formatPosition(position) };
@@ -117,25 +125,6 @@ export class KvStore implements Kv {
 }
 
 type OrderedResult = Exclude<KvResult, { kind: "bad-request" }>;
-
-class KvEntry extends Reading implements Entry {
-  readonly version: string;
-  readonly #key: string;
-
-  constructor(stored: Stored, cbor: Cbor) {
-    super(stored, cbor);
-    this.version = formatPosition(stored.version);
-    this.#key = stored.key;
-  }
-
-  get key(): string {
-    return binaryText(this.#key);
-  }
-
-  get keyBytes(): Uint8Array {
-    return binaryBytes(this.#key);
-  }
-}
 
 function condition(options: WriteOptions | undefined): Condition {
   const version = options?.ifVersion;

@@ -8,9 +8,11 @@ import type { Position } from "../../core/position.ts";
 import { positionBytes, Reader, writeU53 } from "../bytes.ts";
 import { readType, skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
+import { defaultServiceLimits } from "../limits.ts";
 import { type BadRequest, badRequest, type Machine } from "../machine.ts";
 import { Slabs } from "../slabs.ts";
 import { always, ifAbsent, ifAtVersion, ifPresent, opDelete, opPut } from "./command.ts";
+import { History } from "./history.ts";
 import { Tree } from "./tree.ts";
 
 /** A copy: nothing in it changes any more. */
@@ -50,16 +52,23 @@ const noBytes = new Uint8Array(0);
 const noPosition: Position = { major: 0, group: 0, minor: 0 };
 
 export class KvMachine implements Machine {
+  /** Not part of the state: what a replica keeps of the past is its own affair. */
+  readonly history: History;
   readonly #tree = new Tree();
   readonly #slabs = new Slabs();
   readonly #content = new Reader();
   /** Keys and values of all entries. */
   #bytes = 0;
 
+  constructor({ historyBytes }: { readonly historyBytes: number } = defaultServiceLimits) {
+    this.history = new History(historyBytes);
+  }
+
   apply(position: Position, reader: Reader, reply: boolean): KvResult | null {
     const op = reader.u8();
     const condition = reader.u8();
     const version = condition === ifAtVersion ? reader.position() : noPosition;
+    const body = reader.at;
     const key = reader.binary(reader.u16());
     const content = reader.at;
     if (op === opPut) skipType(reader);
@@ -70,9 +79,12 @@ export class KvMachine implements Machine {
       const holds = condition === ifAbsent ? handle < 0 : handle >= 0 && (condition === ifPresent || this.#isAt(handle, version));
       if (!holds) return reply ? { kind: "refused", current: handle < 0 ? null : this.#copy(key, handle, false) } : null;
     }
-    if (op === opDelete) return this.#delete(key) ? deleted : absent;
+    if (op === opDelete && !this.#delete(key)) return absent;
     reader.rewind(content);
-    return this.#put(key, position, reader) ? replaced : created;
+    const result = op === opDelete ? deleted : this.#put(key, position, reader) ? replaced : created;
+    reader.rewind(body);
+    this.history.add(op, position, reader);
+    return result;
   }
 
   read(key: string): Stored | null {
