@@ -20,6 +20,9 @@ class Peer {
   broken = false;
 }
 
+/** A node that announces longer silences than any configuration has is not believed. */
+const nextInMsMax = 60_000;
+
 export class Peers {
   readonly #limits: Limits;
   readonly #incarnation: number;
@@ -61,8 +64,11 @@ export class Peers {
     peer.incarnation = beat.incarnation;
     peer.sequence = beat.sequence;
     peer.sentAt = beat.sentAt;
-    peer.nextInMs = beat.nextInMs;
-    if (beat.echoIncarnation === this.#incarnation) {
+    peer.nextInMs = Math.min(Math.max(beat.nextInMs, 0), nextInMsMax);
+    // An echo of what we said between our start and now; any other would decide for ever whether it hears us.
+    if (
+      beat.echoIncarnation === this.#incarnation && beat.echoSentAt >= this.#startedAt && beat.echoSentAt <= now && beat.echoHeldMs >= 0
+    ) {
       peer.heardUsAt = Math.max(peer.heardUsAt, beat.echoSentAt);
       const rtt = Math.max(0, now - beat.echoSentAt - beat.echoHeldMs);
       peer.rttMs = peer.rttMs === null ? rtt : peer.rttMs * 0.875 + rtt * 0.125;

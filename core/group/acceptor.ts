@@ -155,6 +155,7 @@ export class Acceptor {
     }
     if (ballot < log.ballot) return;
     if (ballot === log.ballot && entry.instance === log.last + 1) {
+      if (!log.fits(log.last, [entry])) return;
       this.append(entry);
     } else {
       if (!this.#ahead || this.#ahead.ballot < ballot) this.#ahead = { ballot, base, start, entries: new Map() };
@@ -205,6 +206,7 @@ export class Acceptor {
     for (const instance of ahead.entries.keys()) if (instance <= log.last) ahead.entries.delete(instance);
     while (next) {
       ahead.entries.delete(next.instance);
+      if (!log.fits(log.last, [next])) return;
       this.append(next);
       next = ahead.entries.get(log.last + 1);
     }
@@ -220,6 +222,10 @@ export class Acceptor {
     }
     const complete = log.decided + entries.length >= ahead.start;
     if (!complete && !(context.without.has("atomic-install") && entries.length > 0)) return false;
+    if (!log.fits(log.decided, entries)) {
+      this.#ahead = null;
+      return false;
+    }
     this.install(ahead.ballot, ahead.base, ahead.start, entries);
     return true;
   }

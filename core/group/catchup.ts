@@ -99,7 +99,6 @@ export class CatchUp {
     const { acceptor, log, learner, context, election } = this.#group;
     const asked = this.#asked?.node === from ? this.#asked : null;
     if (asked) this.#asked = null;
-    if (!isRun(message.entries)) return;
     this.#learnDecided(message);
     acceptor.match(message.ballot, message.entries);
     if (message.ballot !== 0 && message.ballot >= acceptor.lowest && message.ballot >= log.ballot) {
@@ -138,12 +137,6 @@ export class CatchUp {
       // Deciding may let what waited be installed, and that decide more: look again at what is new.
       learner.claimed(known);
       if (fresh) this.#learnDecided(message);
-    } else if (fresh) acceptor.learn(message.promised, known, fresh);
+    } else if (fresh && log.fits(known, fresh)) acceptor.learn(message.promised, known, fresh);
   }
-}
-
-/** Consecutive instances; anything else is not an answer of ours. */
-function isRun(entries: readonly Entry[]): boolean {
-  for (let index = 1; index < entries.length; index++) if (entries[index]!.instance !== entries[index - 1]!.instance + 1) return false;
-  return true;
 }

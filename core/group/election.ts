@@ -263,7 +263,7 @@ export class Election {
       if (!entry) return this.#fetch({ ...source, agrees, fetched: new Map(entries.map((known) => [known.instance, known])) });
       entries.push(entry);
     }
-    if (agrees) this.#win(entries);
+    if (agrees && log.fits(log.decided, entries)) this.#win(entries);
     else this.#retire();
   }
 

@@ -17,6 +17,7 @@ import { Log } from "./log.ts";
 import { Proposer } from "./proposer.ts";
 import { Repeats } from "./repeats.ts";
 import { Shape } from "./shape.ts";
+import { isSound, isSoundBeat } from "./sound.ts";
 
 /** What a group asks of the node around it. */
 export interface GroupNode {
@@ -77,6 +78,7 @@ export class Group {
   }
 
   receive(from: NodeId, message: Message): void {
+    if (!isSound(from, message, this.spec)) return;
     switch (message.kind) {
       case "propose":
         return this.#onPropose(from, message);
@@ -118,6 +120,7 @@ export class Group {
   }
 
   onBeat(from: NodeId, beat: Beat): void {
+    if (!isSoundBeat(from, beat, this.spec)) return;
     this.#beats.set(from, beat);
     if (beat.coordinates !== 0) {
       this.election.heard(beat.coordinates);

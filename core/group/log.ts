@@ -76,6 +76,19 @@ export class Log {
     return this.get(instance)?.ballot ?? (instance === this.#first - 1 ? this.#evictedBallot : undefined);
   }
 
+  /** Whether the entries may come right behind `above` (I3, I7). Those of a peer that keeps the rules always may. */
+  fits(above: Instance, entries: readonly Entry[]): boolean {
+    const before = this.get(above);
+    let stamp = before ? before.stamp + before.count - 1 : this.#evictedStamp;
+    let slots = before ? before.slotBase + before.slots : this.#evictedSlots;
+    for (const entry of entries) {
+      if (entry.slotBase !== slots || (this.#checkStamps && entry.stamp <= stamp)) return false;
+      stamp = entry.stamp + entry.count - 1;
+      slots = entry.slotBase + entry.slots;
+    }
+    return true;
+  }
+
   append(entry: Entry): void {
     assert(entry.instance === this.last + 1, `Cannot append ${entry.instance}: the log ends at ${this.last}`);
     if (this.#checkStamps) {

@@ -87,7 +87,7 @@ export class Shape {
     const batches: Batch[] = [];
     for (const batch of entry.batches) {
       const full = batch.bytes.byteLength > 0 ? batch : this.#find(batch);
-      if (!full) return null;
+      if (full?.count !== batch.count) return null;
       batches.push(full);
     }
     return { ...entry, batches };
