@@ -29,6 +29,7 @@ export type { Durability } from "./core/node.ts";
 export type { Shape, TopologyInput } from "./core/topology.ts";
 export type {
   Appended,
+  AppendOptions,
   AppendResult,
   CallOptions,
   Carillon,
@@ -41,6 +42,7 @@ export type {
   Entry,
   From,
   GroupStatus,
+  IdempotentOptions,
   Key,
   Kv,
   Log,
@@ -50,6 +52,7 @@ export type {
   LogRecord,
   Page,
   ReadOptions,
+  Refused,
   ScanOptions,
   Value,
   Version,

@@ -12,12 +12,14 @@ import type {
   Carillon,
   ClusterStatus,
   DeliveryEvent,
+  IdempotentOptions,
   Kv,
   Log,
   LogInfo,
   ReadOptions,
   Value,
 } from "../services/api.ts";
+import { refuseIdempotencyKey, whyNotMulticast } from "../services/idempotency.ts";
 import { follow } from "./client/follow.ts";
 import { contentOf, messageOf, numberOf, parseDocument, textOf } from "./client/items.ts";
 import { callOf, documentIn, RemoteKv } from "./client/kv.ts";
@@ -66,11 +68,12 @@ class RemoteCarillon implements Carillon {
     return listLogs(this.#transport, options);
   }
 
-  append(logs: readonly string[], values: readonly Value[], options: CallOptions = {}): Promise<readonly Appended[]> {
+  append(logs: readonly string[], values: readonly Value[], options: IdempotentOptions = {}): Promise<readonly Appended[]> {
     return appendToSeveral(this.#transport, logs, values, options);
   }
 
   async multicast(groups: readonly string[], value: Value, options: CallOptions = {}): Promise<{ readonly position: string }> {
+    refuseIdempotencyKey(options, "multicast", whyNotMulticast);
     const { type, bytes } = contentOf(value);
     const reply = await this.#transport.call({
       method: "POST",

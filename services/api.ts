@@ -22,6 +22,17 @@ export interface CallOptions {
   readonly timeoutMs?: number;
 }
 
+/** For writes that may be made again when nobody knows whether they happened. */
+export interface IdempotentOptions extends CallOptions {
+  /**
+   * 1 to 255 printable ASCII characters of the caller's choice, another for each write. A write with a key that its group has
+   * seen is not made again: it returns what became of the first, with `replayed: true`, at any node. Another request under the
+   * same key throws `key-reused`; while the first is still running at this node, `in-progress`. A group remembers its newest
+   * 100 000 keys, for a day at most (under the merge `rr`, which knows no time, for longer).
+   */
+  readonly idempotencyKey?: string;
+}
+
 /**
  * - `linearizable` (default): sees every write acknowledged before the call.
  * - `session`: sees everything up to `after`; local, waits only if behind.
@@ -35,7 +46,7 @@ export interface ReadOptions extends CallOptions {
   readonly after?: Version;
 }
 
-export interface WriteOptions extends CallOptions {
+export interface WriteOptions extends IdempotentOptions {
   /** Compare-and-set: the version it must have now; null for "must not exist". */
   readonly ifVersion?: Version | null;
 }
@@ -54,13 +65,23 @@ export interface Entry {
 }
 
 export type WriteResult =
-  | { readonly ok: true; readonly version: Version; readonly created: boolean }
-  /** The condition did not hold: `current` is what is there, null for nothing. `position` is where in the order that was. */
-  | { readonly ok: false; readonly current: Entry | null; readonly position: Version };
+  | { readonly ok: true; readonly version: Version; readonly created: boolean; readonly replayed?: true }
+  | Refused;
+
+/**
+ * The condition did not hold: `current` is what is there, null for nothing. `position` is where in the order that was. If it is
+ * replayed and the entry has been written since, its version is all that is known: reading its value throws `compacted`.
+ */
+export interface Refused {
+  readonly ok: false;
+  readonly current: Entry | null;
+  readonly position: Version;
+  readonly replayed?: true;
+}
 
 export type DeleteResult =
-  | { readonly ok: true; readonly position: Version; readonly existed: boolean }
-  | { readonly ok: false; readonly current: Entry | null; readonly position: Version };
+  | { readonly ok: true; readonly position: Version; readonly existed: boolean; readonly replayed?: true }
+  | Refused;
 
 export interface ScanOptions extends ReadOptions {
   readonly prefix?: Key;
@@ -119,9 +140,9 @@ export interface Kv {
   read(key: Key, options?: ReadOptions): Promise<{ readonly entry: Entry | null; readonly position: Version }>;
   put(key: Key, value: Value, options?: WriteOptions): Promise<WriteResult>;
   /** Create only. */
-  insert(key: Key, value: Value, options?: CallOptions): Promise<WriteResult>;
+  insert(key: Key, value: Value, options?: IdempotentOptions): Promise<WriteResult>;
   /** Existing only. */
-  update(key: Key, value: Value, options?: CallOptions): Promise<WriteResult>;
+  update(key: Key, value: Value, options?: IdempotentOptions): Promise<WriteResult>;
   delete(key: Key, options?: WriteOptions): Promise<DeleteResult>;
   scan(options?: ScanOptions): Promise<Page>;
   /** All pages, one after another. */
@@ -162,12 +183,18 @@ export interface Appended {
   readonly first: number;
   readonly next: number;
   readonly position: Version;
+  readonly replayed?: true;
+}
+
+export interface AppendOptions extends IdempotentOptions {
+  /** Only if this is the offset the first record gets. */
+  readonly expect?: number;
 }
 
 export type AppendResult =
   | ({ readonly ok: true } & Appended)
   /** `expect` was not the tail; `next` is. */
-  | { readonly ok: false; readonly next: number; readonly position: Version };
+  | { readonly ok: false; readonly next: number; readonly position: Version; readonly replayed?: true };
 
 /** An offset, or `tail-N` for the last N records. */
 export type From = number | `tail-${number}`;
@@ -200,14 +227,14 @@ export interface Log {
   create(settings?: { readonly group?: string } & CallOptions): Promise<LogInfo & { readonly created: boolean }>;
   /** Throws `not-found`. */
   info(options?: ReadOptions): Promise<LogInfo>;
-  append(value: Value, options?: CallOptions & { readonly expect?: number }): Promise<AppendResult>;
+  append(value: Value, options?: AppendOptions): Promise<AppendResult>;
   /** Atomic and contiguous. */
-  appendAll(values: readonly Value[], options?: CallOptions & { readonly expect?: number }): Promise<AppendResult>;
+  appendAll(values: readonly Value[], options?: AppendOptions): Promise<AppendResult>;
   read(options?: LogReadOptions): Promise<LogPage>;
   /** Every record from `from` (default the tail) for as long as the caller listens. */
   tail(options?: { readonly from?: From; readonly signal?: AbortSignal }): AsyncIterable<LogRecord>;
   /** Forgets everything below `offset`. Trimming what is trimmed is fine; past the tail throws `past-tail`. */
-  trim(offset: number, options?: CallOptions): Promise<LogInfo>;
+  trim(offset: number, options?: IdempotentOptions): Promise<LogInfo & { readonly replayed?: true }>;
 }
 
 export interface Delivered {
@@ -269,7 +296,7 @@ export interface Carillon extends AsyncDisposable {
   log(name: string): Log;
   logs(options?: ReadOptions): Promise<readonly LogInfo[]>;
   /** One batch to several logs, atomically; order of results is that of `logs`. Throws `no-spanning-group`. */
-  append(logs: readonly string[], values: readonly Value[], options?: CallOptions): Promise<readonly Appended[]>;
+  append(logs: readonly string[], values: readonly Value[], options?: IdempotentOptions): Promise<readonly Appended[]>;
   /** Names of groups; several go through a group that spans them, or throw `no-spanning-group`. */
   multicast(groups: readonly string[], value: Value, options?: CallOptions): Promise<{ readonly position: Version }>;
   /** Messages to any of `groups` in merged order. `after`: a position, or absent for "from now on", or "start". */

@@ -3,9 +3,10 @@ import { CarillonError } from "../core/errors.ts";
 import type { GroupId } from "../core/ids.ts";
 import { comparePositions, formatPosition, parsePosition, type Position } from "../core/position.ts";
 import type { GroupSpec } from "../core/topology.ts";
-import type { CallOptions, ReadOptions } from "./api.ts";
-import { stamp } from "./command.ts";
+import type { CallOptions, IdempotentOptions, ReadOptions } from "./api.ts";
+import { keyedBit, stamp, withKey } from "./command.ts";
 import type { Endable } from "./feed.ts";
+import { inProgress, parseIdempotencyKey } from "./idempotency.ts";
 import type { ServiceLimits } from "./limits.ts";
 import type { BadRequest } from "./machine.ts";
 import type { Orderer } from "./orderer.ts";
@@ -23,6 +24,8 @@ export interface Context {
   readonly after: (ms: number, callback: () => void) => () => void;
   /** Open streams, so that closing can end them. */
   readonly feeds: Set<Endable>;
+  /** Writes with an idempotency key that wait here for their outcome, as "group key". */
+  readonly running: Set<string>;
 }
 
 export interface Command {
@@ -32,7 +35,7 @@ export interface Command {
   /** With room for the header in front. */
   readonly bytes: Uint8Array;
   readonly what: () => string;
-  readonly options: CallOptions | undefined;
+  readonly options: IdempotentOptions | undefined;
 }
 
 /** Has a command ordered and resolves to what its replica here made of it. */
@@ -55,6 +58,24 @@ export async function orderParts<R extends { readonly kind: string }>(
 }
 
 function propose<T>(context: Context, command: Command, parts: number): Promise<T> {
+  return command.options?.idempotencyKey === undefined ? send(context, command, parts) : sendOnce(context, command, parts);
+}
+
+/** One try at a time: who waits here for a command need not have it ordered twice. */
+async function sendOnce<T>(context: Context, command: Command, parts: number): Promise<T> {
+  const { what, options, service, group, bytes } = command;
+  const key = parseIdempotencyKey(options!.idempotencyKey);
+  const name = `${group} ${key}`;
+  if (context.running.has(name)) throw inProgress(what(), key);
+  context.running.add(name);
+  try {
+    return await send(context, { ...command, service: service + keyedBit, bytes: withKey(bytes, service, key) }, parts);
+  } finally {
+    context.running.delete(name);
+  }
+}
+
+function send<T>(context: Context, command: Command, parts: number): Promise<T> {
   const { what, options, service, group, bytes } = command;
   return context.requests.ask<T>({ what, options, write: true, parts }, (request) => {
     context.orderer.propose(group, stamp(bytes, service, request), (error) => context.requests.fail(request, error));

@@ -1,4 +1,4 @@
-/** A 64-bit hash of bytes and numbers, for comparing the state of replicas in tests; no protection against malice. */
+/** A 64-bit hash of bytes and numbers, for telling requests apart and comparing the state of replicas; no protection against malice. */
 export class Hash {
   #a = 0x811c9dc5;
   #b = 0x1b873593;

@@ -9,6 +9,13 @@ export interface BadRequest {
 
 export const badRequest: BadRequest = { kind: "bad-request" };
 
+/** How a machine's results are kept for commands that come again: only what an answer needs, a few bytes. */
+export interface Outcomes {
+  /** As a binary string; never empty. */
+  write(result: object): string;
+  read(reader: Reader): object;
+}
+
 export interface Machine {
   /**
    * Applies the command whose body `reader` stands at; what it reads is valid only during the call. Never throws for what a
@@ -16,6 +23,8 @@ export interface Machine {
    * replicas of other groups only.
    */
   apply(position: Position, reader: Reader, reply: boolean): object | null;
+  /** Absent where no command may carry a key. */
+  readonly outcomes?: Outcomes;
   /** A hash of the whole state. */
   digest(): string;
 }

@@ -27,6 +27,8 @@ export interface ReplicaStats {
   readonly position: Position;
   /** Applied since the process started. */
   readonly commands: number;
+  /** Idempotency keys it remembers. */
+  readonly sessions: number;
   readonly kv: { readonly entries: number; readonly bytes: number; readonly heldBytes: number } | null;
   readonly log: { readonly logs: number; readonly records: number; readonly bytes: number; readonly heldBytes: number } | null;
 }
@@ -92,6 +94,10 @@ export class Replicas {
     add("kv", this.kvs);
     add("log", this.logs);
     add("catalog", this.catalogs);
+    for (const replica of this.all) {
+      const base = this.#bases.get(replica.home) === replica;
+      digests[`${groupById(this.#orderer.topology, replica.home).name}/${base ? "sessions" : "log-sessions"}`] = replica.sessionsDigest();
+    }
     return digests;
   }
 
@@ -102,6 +108,7 @@ export class Replicas {
       merges: replica.groups.map(name),
       position: replica.applied,
       commands: replica.commands,
+      sessions: replica.sessions,
       kv: [...this.kvs.values()].find((hosted) => hosted.replica === replica)?.machine.stats() ?? null,
       log: [...this.logs.values()].find((hosted) => hosted.replica === replica)?.machine.stats() ?? null,
     }));

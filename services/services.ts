@@ -57,7 +57,7 @@ export function createServices(orderer: Orderer, options: ServiceOptions): Servi
   const requests = new Requests(options.after, limits);
   const replicas = new Replicas(orderer, requests, limits);
   const feeds = new Set<Endable>();
-  const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds };
+  const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds, running: new Set() };
   const logs = new Logs(context);
   return {
     kv: new KvStore(context, partitions),

@@ -6,6 +6,11 @@ const consistency: Flag = { name: "consistency", value: "LEVEL", help: "lineariz
 const after: Flag = { name: "after", value: "POSITION", help: "with session: see everything up to this position" };
 const type: Flag = { name: "type", value: "TYPE", help: "content type of the value", maybeEmpty: true };
 const ifVersion: Flag = { name: "if-version", value: "VERSION", help: "only if it has this version; `none`: only if there is nothing" };
+const idempotencyKey: Flag = {
+  name: "idempotency-key",
+  value: "KEY",
+  help: "your name for this write: made once, however often it is asked for",
+};
 const insecure: Flag = { name: "insecure", help: "let anybody who reaches the ports in" };
 const config: Flag = { name: "config", short: "c", value: "FILE", help: "default: $CARILLON_CONFIG, else carillon.toml if it is there" };
 const key = { name: "KEY", help: "up to 2 KiB of text" };
@@ -33,7 +38,7 @@ const kv: readonly Command[] = [
     words: ["kv", "put"],
     summary: "set a key; prints the new version",
     operands: [key, value],
-    flags: [ifVersion, type],
+    flags: [ifVersion, type, idempotencyKey],
     client: true,
     examples: [
       "kv put user/ada 'hello'",
@@ -46,7 +51,7 @@ const kv: readonly Command[] = [
     words: ["kv", "insert"],
     summary: "set a key that does not exist yet",
     operands: [key, value],
-    flags: [type],
+    flags: [type, idempotencyKey],
     client: true,
     examples: ["kv insert lock me  # exit code 4 if somebody was first"],
     run: async (call) => (await import("./kv.ts")).insert(call),
@@ -55,7 +60,7 @@ const kv: readonly Command[] = [
     words: ["kv", "update"],
     summary: "set a key that exists",
     operands: [key, value],
-    flags: [type],
+    flags: [type, idempotencyKey],
     client: true,
     examples: ["kv update user/ada 'bye'"],
     run: async (call) => (await import("./kv.ts")).update(call),
@@ -64,7 +69,7 @@ const kv: readonly Command[] = [
     words: ["kv", "cas"],
     summary: "compare and set: replace the value if the version is still this one",
     operands: [key, { name: "VERSION", help: "20 hex digits, as printed by put" }, value],
-    flags: [type],
+    flags: [type, idempotencyKey],
     client: true,
     examples: ["kv cas user/ada 0000000a3f2100010000 'bye'"],
     run: async (call) => (await import("./kv.ts")).cas(call),
@@ -73,7 +78,7 @@ const kv: readonly Command[] = [
     words: ["kv", "del"],
     summary: "delete a key",
     operands: [key],
-    flags: [ifVersion],
+    flags: [ifVersion, idempotencyKey],
     client: true,
     examples: ["kv del user/ada"],
     run: async (call) => (await import("./kv.ts")).del(call),
@@ -121,6 +126,7 @@ const logs: readonly Command[] = [
       { name: "also", value: "LOG", many: true, help: "append the same to this log too, atomically" },
       { name: "create", help: "create the log if there is none" },
       type,
+      idempotencyKey,
     ],
     client: true,
     examples: [
@@ -162,6 +168,7 @@ const logs: readonly Command[] = [
     words: ["log", "trim"],
     summary: "forget everything below an offset",
     operands: [log, { name: "OFFSET", help: "the first record that is kept" }],
+    flags: [idempotencyKey],
     client: true,
     examples: ["log trim audit 1000"],
     run: async (call) => (await import("./log.ts")).trim(call),

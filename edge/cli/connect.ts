@@ -30,6 +30,12 @@ export function timeoutOf(call: Call): { readonly timeoutMs?: number } {
   return timeoutMs === undefined ? {} : { timeoutMs };
 }
 
+/** Of a write. */
+export function writingOf(call: Call): { readonly timeoutMs?: number; readonly idempotencyKey?: string } {
+  const idempotencyKey = call.text("idempotency-key");
+  return { ...timeoutOf(call), ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
+}
+
 export function readingOf(call: Call): {
   readonly timeoutMs?: number;
   readonly consistency?: "linearizable" | "session" | "local";

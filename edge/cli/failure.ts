@@ -11,6 +11,7 @@ const exitOf: Readonly<Partial<Record<ErrorCode, number>>> = {
   "too-large": exits.usage,
   "unsupported-type": exits.usage,
   "no-spanning-group": exits.usage,
+  "key-reused": exits.usage,
   config: exits.usage,
   "not-found": exits.notFound,
   "check-failed": exits.precondition,

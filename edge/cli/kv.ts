@@ -3,7 +3,7 @@ import { CarillonError } from "../../core/errors.ts";
 import type { DeleteResult, Entry, WriteResult } from "../../services/api.ts";
 import { isTerminal } from "../runtime/system.ts";
 import { type Call, exits } from "./command.ts";
-import { readingOf, timeoutOf, valueOf, withNode } from "./connect.ts";
+import { readingOf, valueOf, withNode, writingOf } from "./connect.ts";
 import { payload, preview } from "./content.ts";
 
 export function get(call: Call): Promise<number> {
@@ -26,32 +26,32 @@ export async function put(call: Call): Promise<number> {
   const [key, operand] = call.operands as [string, string];
   const condition = ifVersion(call);
   const value = await valueOf(call, operand);
-  return await withNode(call, async ({ kv }) => await written(call, await kv.put(key, value, { ...timeoutOf(call), ...condition })));
+  return await withNode(call, async ({ kv }) => await written(call, await kv.put(key, value, { ...writingOf(call), ...condition })));
 }
 
 export async function insert(call: Call): Promise<number> {
   const [key, operand] = call.operands as [string, string];
   const value = await valueOf(call, operand);
-  return await withNode(call, async ({ kv }) => await written(call, await kv.insert(key, value, timeoutOf(call))));
+  return await withNode(call, async ({ kv }) => await written(call, await kv.insert(key, value, writingOf(call))));
 }
 
 export async function update(call: Call): Promise<number> {
   const [key, operand] = call.operands as [string, string];
   const value = await valueOf(call, operand);
-  return await withNode(call, async ({ kv }) => await written(call, await kv.update(key, value, timeoutOf(call))));
+  return await withNode(call, async ({ kv }) => await written(call, await kv.update(key, value, writingOf(call))));
 }
 
 export async function cas(call: Call): Promise<number> {
   const [key, version, operand] = call.operands as [string, string, string];
   const value = await valueOf(call, operand);
-  return await withNode(call, async ({ kv }) => await written(call, await kv.put(key, value, { ...timeoutOf(call), ifVersion: version })));
+  return await withNode(call, async ({ kv }) => await written(call, await kv.put(key, value, { ...writingOf(call), ifVersion: version })));
 }
 
 export function del(call: Call): Promise<number> {
   const key = call.operands[0]!;
   const condition = ifVersion(call);
   return withNode(call, async ({ kv }) => {
-    const result = await kv.delete(key, { ...timeoutOf(call), ...condition });
+    const result = await kv.delete(key, { ...writingOf(call), ...condition });
     if (!result.ok) refuse(key, result);
     if (call.output.format !== "text") await call.output.json(result);
     else if (call.output.human) await call.output.line(result.existed ? `deleted ${key}` : `${key} was not there`);

@@ -3,7 +3,7 @@ import { CarillonError } from "../../core/errors.ts";
 import type { Appended, Carillon, From, LogInfo, LogRecord, Value } from "../../services/api.ts";
 import { inputChunks, isTerminal, onSignals } from "../runtime/system.ts";
 import { type Call, exits } from "./command.ts";
-import { readingOf, timeoutOf, valueOf, withNode } from "./connect.ts";
+import { readingOf, timeoutOf, valueOf, withNode, writingOf } from "./connect.ts";
 import { payload, preview, size } from "./content.ts";
 
 export function create(call: Call): Promise<number> {
@@ -31,6 +31,8 @@ export async function append(call: Call): Promise<number> {
   }
   if (isTerminal("stdin")) call.fail("RECORD is missing (or pipe records in, one a line)");
   if (expect !== undefined) call.fail("--expect goes with records on the command line");
+  // The lines of an input may become several appends, and each would need a key of its own.
+  if (call.text("idempotency-key") !== undefined) call.fail("--idempotency-key goes with records on the command line");
   return await withNode(call, async (carillon) => await appendLines(call, carillon, [name, ...also]));
 }
 
@@ -91,7 +93,7 @@ async function appendTo(
   values: readonly Value[],
   expect?: number,
 ): Promise<readonly Appended[]> {
-  const options = timeoutOf(call);
+  const options = writingOf(call);
   const once = async (): Promise<readonly Appended[]> => {
     if (names.length > 1) return await carillon.append(names, values, options);
     const result = await carillon.log(names[0]!).appendAll(values, { ...options, ...(expect === undefined ? {} : { expect }) });
@@ -102,7 +104,7 @@ async function appendTo(
     return await once();
   } catch (error) {
     if (!call.on("create") || !(error instanceof CarillonError) || error.code !== "not-found") throw error;
-    for (const name of names) await carillon.log(name).create(options);
+    for (const name of names) await carillon.log(name).create(timeoutOf(call));
     return await once();
   }
 }
@@ -161,7 +163,7 @@ export function tail(call: Call): Promise<number> {
 export function trim(call: Call): Promise<number> {
   const [name, text] = call.operands as [string, string];
   if (!/^\d{1,15}$/.test(text)) call.fail(`OFFSET must be a whole number, not "${text}"`);
-  return withNode(call, async (carillon) => await described(call, await carillon.log(name).trim(Number(text), timeoutOf(call))));
+  return withNode(call, async (carillon) => await described(call, await carillon.log(name).trim(Number(text), writingOf(call))));
 }
 
 export function info(call: Call): Promise<number> {

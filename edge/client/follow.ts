@@ -6,6 +6,7 @@ import { CarillonError } from "../../core/errors.ts";
 import { problemOf } from "./failure.ts";
 import { misshapen } from "./items.ts";
 import { eventsOf, type ServerEvent } from "./lines.ts";
+import { pause } from "./pause.ts";
 import type { Transport } from "./transport.ts";
 
 /** Of trying again: the first pause, doubled up to the longest; and how long nobody may answer. */
@@ -22,7 +23,7 @@ export interface FollowOptions {
 export async function* follow(transport: Transport, { path, signal }: FollowOptions): AsyncGenerator<ServerEvent> {
   let last: string | null = null;
   let quietSince: number | null = null;
-  for (let pause = pauseMs;;) {
+  for (let nextMs = pauseMs;;) {
     const next = path(last);
     let broken: CarillonError;
     try {
@@ -30,7 +31,7 @@ export async function* follow(transport: Transport, { path, signal }: FollowOpti
       const answer = await transport.open({ method: "GET", path: next, headers: { accept: "text/event-stream" }, signal });
       for await (const event of eventsOf(answer.chunks())) {
         if (event.event === "problem") throw problemOf(event.data, false) ?? misshapen("its last word was no problem document");
-        pause = pauseMs;
+        nextMs = pauseMs;
         quietSince = null;
         if (event.id !== "") last = event.id;
         yield event;
@@ -42,8 +43,8 @@ export async function* follow(transport: Transport, { path, signal }: FollowOpti
     }
     quietSince ??= performance.now();
     if (next === null || performance.now() - quietSince > patienceMs) throw broken;
-    await wait(pause, signal);
-    pause = Math.min(pause * 2, pauseMsMax);
+    await pause(nextMs, signal);
+    nextMs = Math.min(nextMs * 2, pauseMsMax);
   }
 }
 
@@ -52,16 +53,4 @@ function mayPass(error: CarillonError): boolean {
   if (error.code === "cancelled") return false;
   if (error.code === "closed") return !error.message.includes("this client");
   return error.retryable || error.code === "unreachable" || error.code === "draining" || error.code === "joining";
-}
-
-function wait(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal?.addEventListener("abort", end);
-  });
 }

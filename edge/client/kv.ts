@@ -4,10 +4,12 @@ import type {
   Change,
   DeleteResult,
   Entry,
+  IdempotentOptions,
   Key,
   Kv,
   Page,
   ReadOptions,
+  Refused,
   ScanOptions,
   Value,
   WatchOptions,
@@ -18,8 +20,10 @@ import type {
 import { binaryBytes, binaryString } from "../../services/bytes.ts";
 import { binaryText, parseBound, parseKey } from "../../services/keys.ts";
 import { parseRange } from "../../services/kv/watch.ts";
+import { refuseIdempotencyKey, whyNotDeleteNothing } from "../../services/idempotency.ts";
 import { defaultServiceLimits } from "../../services/limits.ts";
 import { toBase64Url } from "../http/text.ts";
+import { metEntry, replayedIn, writeOf } from "./again.ts";
 import { follow } from "./follow.ts";
 import { asDocument, changeOf, contentOf, documentsOf, entryOf, entryOfDocument, misshapen, parseDocument, textOf } from "./items.ts";
 import type { Reply, Transport } from "./transport.ts";
@@ -55,11 +59,11 @@ export class RemoteKv implements Kv {
     return this.#put(key, value, conditionOf(options.ifVersion), options);
   }
 
-  insert(key: Key, value: Value, options: CallOptions = {}): Promise<WriteResult> {
+  insert(key: Key, value: Value, options: IdempotentOptions = {}): Promise<WriteResult> {
     return this.#put(key, value, { "if-none-match": "*" }, options);
   }
 
-  update(key: Key, value: Value, options: CallOptions = {}): Promise<WriteResult> {
+  update(key: Key, value: Value, options: IdempotentOptions = {}): Promise<WriteResult> {
     return this.#put(key, value, { "if-match": "*" }, options);
   }
 
@@ -72,12 +76,13 @@ export class RemoteKv implements Kv {
       method: "DELETE",
       path,
       headers: { ...headers, prefer: "return=representation" },
-      ...callOf(options),
+      ...writeOf(options),
       expected: [412],
     });
-    if (reply.status !== 412) return { ok: true, position: positionOf(reply), existed: true };
-    const { current, position } = failedCondition(reply);
-    return current === null && options.ifVersion === undefined ? { ok: true, position, existed: false } : { ok: false, current, position };
+    if (reply.status !== 412) return { ok: true, position: positionOf(reply), existed: true, ...replayedIn(reply) };
+    const refused = failedCondition(reply);
+    if (refused.current !== null || options.ifVersion !== undefined) return refused;
+    return { ok: true, position: refused.position, existed: false, ...replayedIn(reply) };
   }
 
   async scan(options: ScanOptions = {}): Promise<Page> {
@@ -122,17 +127,18 @@ export class RemoteKv implements Kv {
     }
   }
 
-  async #put(key: Key, value: Value, condition: Record<string, string>, options: CallOptions): Promise<WriteResult> {
+  async #put(key: Key, value: Value, condition: Record<string, string>, options: IdempotentOptions): Promise<WriteResult> {
     const path = pathOf(parseKey(key, keyBytesMax));
     const { type, bytes } = contentOf(value);
     const headers = { ...condition, ...(type === "" ? {} : { "content-type": type }), prefer: "return=representation" };
-    const reply = await this.#transport.call({ method: "PUT", path, headers, body: bytes, ...callOf(options), expected: [412] });
-    if (reply.status !== 412) return { ok: true, version: versionOf(reply), created: reply.status === 201 };
-    return { ok: false, ...failedCondition(reply) };
+    const reply = await this.#transport.call({ method: "PUT", path, headers, body: bytes, ...writeOf(options), expected: [412] });
+    if (reply.status !== 412) return { ok: true, version: versionOf(reply), created: reply.status === 201, ...replayedIn(reply) };
+    return failedCondition(reply);
   }
 
   /** Deleting what must not exist changes nothing: a read answers it. */
   async #deleteNothing(key: Key, options: WriteOptions): Promise<DeleteResult> {
+    refuseIdempotencyKey(options, "delete", whyNotDeleteNothing);
     const { entry, position } = await this.read(key, callOf(options));
     return entry === null ? { ok: true, position, existed: false } : { ok: false, current: entry, position };
   }
@@ -189,10 +195,10 @@ function conditionOf(ifVersion: string | null | undefined): Record<string, strin
   return ifVersion === undefined ? {} : ifVersion === null ? { "if-none-match": "*" } : { "if-match": `"${ifVersion}"` };
 }
 
-function failedCondition(reply: Reply): { readonly current: Entry | null; readonly position: string } {
+function failedCondition(reply: Reply): Refused {
   const document = documentIn(reply);
-  const { current } = document;
-  return { current: current === null ? null : entryOfDocument(asDocument(current)), position: textOf(document, "position") };
+  const current = document.current === null ? null : metEntry(asDocument(document.current));
+  return { ok: false, current, position: textOf(document, "position"), ...replayedIn(reply) };
 }
 
 function versionOf(reply: Reply): string {

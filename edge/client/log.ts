@@ -2,9 +2,11 @@
 import { CarillonError } from "../../core/errors.ts";
 import type {
   Appended,
+  AppendOptions,
   AppendResult,
   CallOptions,
   From,
+  IdempotentOptions,
   Log,
   LogInfo,
   LogPage,
@@ -13,7 +15,9 @@ import type {
   ReadOptions,
   Value,
 } from "../../services/api.ts";
+import { refuseIdempotencyKey, whyNotCreate } from "../../services/idempotency.ts";
 import type { Content } from "../../services/values.ts";
+import { replayedIn, writeOf } from "./again.ts";
 import { follow } from "./follow.ts";
 import { contentOf, type Document, documentOf, documentsOf, numberOf, parseDocument, recordOf, textOf } from "./items.ts";
 import { callOf, documentIn, positionOf, readRequest } from "./kv.ts";
@@ -38,6 +42,7 @@ export class RemoteLog implements Log {
   }
 
   async create(settings: { readonly group?: string } & CallOptions = {}): Promise<LogInfo & { readonly created: boolean }> {
+    refuseIdempotencyKey(settings, "create a log", whyNotCreate);
     const body = JSON.stringify(settings.group === undefined ? {} : { group: settings.group });
     const reply = await this.#transport.call({ method: "PUT", path: this.#path, headers: jsonHeaders, body, ...callOf(settings) });
     return { ...infoOf(documentIn(reply), reply), created: reply.status === 201 };
@@ -48,13 +53,13 @@ export class RemoteLog implements Log {
     return infoOf(documentIn(reply), reply);
   }
 
-  async append(value: Value, options: CallOptions & { readonly expect?: number } = {}): Promise<AppendResult> {
+  async append(value: Value, options: AppendOptions = {}): Promise<AppendResult> {
     const content = contentOf(value);
     if (notAlone.test(content.type)) return await this.#append(batchOf([content]), options);
     return await this.#append({ body: content.bytes, headers: content.type === "" ? {} : { "content-type": content.type } }, options);
   }
 
-  async appendAll(values: readonly Value[], options: CallOptions & { readonly expect?: number } = {}): Promise<AppendResult> {
+  async appendAll(values: readonly Value[], options: AppendOptions = {}): Promise<AppendResult> {
     return await this.#append(batchOf(values.map(contentOf)), options);
   }
 
@@ -85,9 +90,9 @@ export class RemoteLog implements Log {
     for await (const event of follow(this.#transport, { path, signal })) yield recordOf(parseDocument(event.data));
   }
 
-  async trim(offset: number, options: CallOptions = {}): Promise<LogInfo> {
-    const reply = await this.#transport.call({ method: "POST", path: `${this.#path}/trim?before=${offset}`, ...callOf(options) });
-    return infoOf(documentIn(reply), reply);
+  async trim(offset: number, options: IdempotentOptions = {}): Promise<LogInfo & { readonly replayed?: true }> {
+    const reply = await this.#transport.call({ method: "POST", path: `${this.#path}/trim?before=${offset}`, ...writeOf(options) });
+    return { ...infoOf(documentIn(reply), reply), ...replayedIn(reply) };
   }
 
   async #offsetOf(from: `tail-${number}`, signal: AbortSignal | undefined): Promise<number> {
@@ -99,7 +104,7 @@ export class RemoteLog implements Log {
 
   async #append(
     { body, headers }: { readonly body: Uint8Array | string; readonly headers: Record<string, string> },
-    options: CallOptions & { readonly expect?: number },
+    options: AppendOptions,
   ): Promise<AppendResult> {
     const condition: Record<string, string> = options.expect === undefined ? {} : { "carillon-expect-offset": String(options.expect) };
     const reply = await this.#transport.call({
@@ -107,12 +112,12 @@ export class RemoteLog implements Log {
       path: `${this.#path}/records`,
       headers: { ...headers, ...condition },
       body,
-      ...callOf(options),
+      ...writeOf(options),
       expected: [412],
     });
     const document = documentIn(reply);
-    if (reply.status === 412) return { ok: false, next: numberOf(document, "next"), position: positionOf(reply) };
-    return { ok: true, ...appendedOf(document, positionOf(reply)) };
+    if (reply.status === 412) return { ok: false, next: numberOf(document, "next"), position: positionOf(reply), ...replayedIn(reply) };
+    return { ok: true, ...appendedOf(document, positionOf(reply)), ...replayedIn(reply) };
   }
 }
 
@@ -121,12 +126,12 @@ export async function appendToSeveral(
   transport: Transport,
   logs: readonly string[],
   values: readonly Value[],
-  options: CallOptions,
+  options: IdempotentOptions,
 ): Promise<readonly Appended[]> {
   const body = JSON.stringify({ logs, records: values.map((value) => documentOf(contentOf(value))) });
-  const reply = await transport.call({ method: "POST", path: "/v1/append", headers: jsonHeaders, body, ...callOf(options) });
+  const reply = await transport.call({ method: "POST", path: "/v1/append", headers: jsonHeaders, body, ...writeOf(options) });
   const position = positionOf(reply);
-  return documentsOf(documentIn(reply), "results").map((result) => appendedOf(result, position));
+  return documentsOf(documentIn(reply), "results").map((result) => ({ ...appendedOf(result, position), ...replayedIn(reply) }));
 }
 
 export async function listLogs(transport: Transport, options: ReadOptions): Promise<readonly LogInfo[]> {

@@ -1,9 +1,11 @@
 /**
  * Requests to any of several nodes: the first that answers, the next one when asking again can do no harm. Reads move on
- * after any failure of the network; writes only where it is certain that nothing happened.
+ * after any failure of the network; writes only where it is certain that nothing happened, or where an idempotency key makes
+ * the nodes certain.
  */
 import { CarillonError } from "../../core/errors.ts";
 import { sentOnce } from "../once.ts";
+import { pause } from "./pause.ts";
 import { failureOf, neverSent, reasonOf } from "./failure.ts";
 import type { Answer, Send } from "./send.ts";
 
@@ -17,6 +19,8 @@ export interface Call {
   readonly timeoutMs?: number | undefined;
   /** The node has been asked to wait: so much longer than the time-out. */
   readonly waitMs?: number | undefined;
+  /** Of a write: it may be asked for again even when nobody knows whether it happened. */
+  readonly idempotencyKey?: string | undefined;
   /** Statuses that are answers, beside the successes. */
   readonly expected?: readonly number[];
 }
@@ -29,6 +33,9 @@ export interface Reply {
 }
 
 const defaultTimeoutMs = 10_000;
+/** Between rounds of asking again, doubled up to the longest. */
+const pauseMs = 20;
+const pauseMsMax = 500;
 /** How much longer than the node we wait, so that it can say itself what it waited for. */
 const graceMs = 250;
 
@@ -143,9 +150,15 @@ export class Transport {
     const write = call.method !== "GET";
     const headers: Record<string, string> = { "carillon-timeout": `${call.timeoutMs ?? defaultTimeoutMs}ms`, ...call.headers };
     if (this.#token !== null) headers.authorization = `Bearer ${this.#token}`;
+    const keyed = call.idempotencyKey !== undefined;
+    if (keyed) headers["idempotency-key"] = `"${call.idempotencyKey!.replace(/["\\]/g, "\\$&")}"`;
     let last: CarillonError | null = null;
-    for (let tried = 0; tried < this.#urls.length; tried++) {
-      const before = this.#ended(deadline, false);
+    // Whether an earlier try may have been carried out: then no later failure says that nothing happened.
+    let doubt = false;
+    // Round after round only for the sake of certainty; the deadline ends it.
+    for (let tried = 0; tried < this.#urls.length || doubt; tried++) {
+      if (tried >= this.#urls.length) await pause(Math.min(pauseMs * 2 ** (tried - this.#urls.length), pauseMsMax), deadline.signal);
+      const before = this.#ended(deadline, doubt);
       if (before !== null) throw before;
       const index = (this.#current + (tried === 0 ? 0 : 1)) % this.#urls.length;
       this.#current = index;
@@ -164,7 +177,9 @@ export class Transport {
         if (ended !== null) throw ended;
         last = error instanceof CarillonError ? error : unreachable(url, error, write && !neverSent(error));
         const harmless = last.outcome === "none" && (!(error instanceof CarillonError) || last.retryable);
-        if (!harmless) throw last;
+        const certain = keyed && last.outcome === "unknown" && (last.retryable || last.code === "closed");
+        if (!harmless && !certain) throw doubt ? doubted(last) : last;
+        doubt ||= certain;
       }
     }
     throw last!;
@@ -198,6 +213,12 @@ function unreachable(url: string, cause: unknown, unknown: boolean): CarillonErr
     retryable: true,
     cause,
   });
+}
+
+/** This try was refused; one before it may have been carried out. */
+function doubted(last: CarillonError): CarillonError {
+  const { code, message, retryable, facts } = last;
+  return new CarillonError(code, message, { outcome: "unknown", retryable, facts, cause: last });
 }
 
 /** Every answer of ours says where in the order it holds; whatever does not is somebody else's. */

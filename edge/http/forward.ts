@@ -2,7 +2,7 @@
  * Any node answers any request: what this node does not learn is asked of one that does, and its answer handed on. Only URLs
  * of the topology are ever called, one hop deep.
  */
-import { CarillonError } from "../../core/errors.ts";
+import { CarillonError, type Outcome } from "../../core/errors.ts";
 import { sentOnce } from "../once.ts";
 import { readBody } from "./body.ts";
 import { duration } from "./params.ts";
@@ -44,6 +44,8 @@ export async function forward(front: Front, request: Request, urls: readonly str
   }
   const write = request.method !== "GET" && request.method !== "HEAD";
   // Kept whole, so that a node that refuses the connection can be replaced by the next: bodies are bounded.
+  // With a key another node may be asked too: it knows whether the write happened.
+  const keyed = request.headers.has("idempotency-key");
   const body = write ? (read ?? await readBody(request, front.limits.batchBodyBytesMax)) as Uint8Array<ArrayBuffer> : null;
   const headers = new Headers(request.headers);
   for (const name of hopByHop) headers.delete(name);
@@ -51,6 +53,7 @@ export async function forward(front: Front, request: Request, urls: readonly str
   headers.set(hopHeader, nodeName);
   const path = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));
   let cause: unknown;
+  let outcome: Outcome = "none";
   for (const url of urls) {
     try {
       return handOn(
@@ -60,9 +63,11 @@ export async function forward(front: Front, request: Request, urls: readonly str
     } catch (error) {
       cause = error;
       if (request.signal.aborted) break;
-      if (write && !refused(error)) {
+      if (!write || refused(error)) continue;
+      outcome = "unknown";
+      if (!keyed) {
         throw new CarillonError("unreachable", `Cannot tell whether the write happened: the connection to ${url} broke`, {
-          outcome: "unknown",
+          outcome,
           retryable: true,
           facts: { node: url },
           cause,
@@ -71,6 +76,7 @@ export async function forward(front: Front, request: Request, urls: readonly str
     }
   }
   throw new CarillonError("unreachable", `Cannot answer: none of ${urls.length} nodes that could serve this answers`, {
+    outcome,
     retryable: true,
     facts: { nodes: urls },
     cause,

@@ -1,7 +1,8 @@
 /** /v1/kv: one entry, and scans. */
 import type { Context, Hono } from "hono";
 import { CarillonError } from "../../core/errors.ts";
-import type { DeleteResult, Entry, Key, ScanOptions, WriteResult } from "../../services/api.ts";
+import type { Entry, IdempotentOptions, Key, Refused, ScanOptions, WriteResult } from "../../services/api.ts";
+import { GoneEntry } from "../../services/kv/gone.ts";
 import { contentType, readBody } from "./body.ts";
 import { type Condition, readCondition, writeCondition } from "./conditions.ts";
 import type { Front, Reply } from "./endpoint.ts";
@@ -9,7 +10,6 @@ import { forward } from "./forward.ts";
 import { accepted, entryData, envelope, type Format, streamItem } from "./negotiate.ts";
 import {
   bytesParameter,
-  callOptions,
   duration,
   flagParameter,
   keyOfPath,
@@ -20,9 +20,10 @@ import {
   readOptions,
   readParameters,
   refusePromises,
+  writeOptions,
   writeParameters,
 } from "./params.ts";
-import { badRequest, problemReply } from "./problems.ts";
+import { badRequest, problemReply, replayedHeaders } from "./problems.ts";
 import { streamReply } from "./streams.ts";
 import { valueHeaders } from "./value_headers.ts";
 import { changed } from "./watch_routes.ts";
@@ -121,7 +122,7 @@ async function putEntry(front: Front, request: Request, key: Key, query: Query):
   const { context, limits } = front;
   refusePromises(request.headers);
   const condition = writeCondition(request.headers);
-  const options = callOptions(request, query, limits);
+  const options = writeOptions(request, query, limits);
   const type = contentType(request);
   const urls = context.locate?.("key", key) ?? null;
   if (urls !== null) return forward(front, request, urls);
@@ -131,7 +132,7 @@ async function putEntry(front: Front, request: Request, key: Key, query: Query):
   if (!result.ok) return conditionFailed(request, "put", key, condition, result);
   return {
     status: result.created ? 201 : 204,
-    headers: { etag: `"${result.version}"` },
+    headers: { etag: `"${result.version}"`, ...replayedHeaders(result) },
     position: result.version,
   };
 }
@@ -143,7 +144,7 @@ function putUnder(
   condition: Condition,
   key: Key,
   value: { readonly bytes: Uint8Array; readonly type: string },
-  options: { timeoutMs?: number },
+  options: IdempotentOptions,
 ): Promise<WriteResult> {
   switch (condition.kind) {
     case "always":
@@ -162,7 +163,7 @@ async function deleteEntry(front: Front, request: Request, key: Key, query: Quer
   refusePromises(request.headers);
   const condition = writeCondition(request.headers);
   if (condition.kind === "absent") throw badRequest("Cannot use If-None-Match on DELETE: nothing is deleted where nothing is");
-  const options = callOptions(request, query, limits);
+  const options = writeOptions(request, query, limits);
   const urls = context.locate?.("key", key) ?? null;
   if (urls !== null) return forward(front, request, urls);
   const result = await context.carillon.kv.delete(
@@ -172,9 +173,9 @@ async function deleteEntry(front: Front, request: Request, key: Key, query: Quer
   if (!result.ok) return conditionFailed(request, "delete", key, condition, result);
   // Deleting nothing changes nothing, so the condition can be judged by what the deletion found.
   if (condition.kind === "present" && !result.existed) {
-    return conditionFailed(request, "delete", key, condition, { ok: false, current: null, position: result.position });
+    return conditionFailed(request, "delete", key, condition, { ...result, ok: false, current: null });
   }
-  return { status: 204, position: result.position };
+  return { status: 204, headers: replayedHeaders(result), position: result.position };
 }
 
 /** 412 with what is there: its ETag, and its value if the client prefers. */
@@ -183,15 +184,17 @@ function conditionFailed(
   verb: string,
   key: Key,
   condition: Condition,
-  { current, position }: Extract<WriteResult | DeleteResult, { ok: false }>,
+  refused: Refused,
 ): Reply {
+  const { current, position } = refused;
   const expected = condition.kind === "version" ? `version ${condition.version}` : condition.kind === "absent" ? "nothing" : "an entry";
   const found = current === null ? "nothing" : `version ${current.version}`;
   const wanted = request.headers.get("prefer")?.includes("return=representation") ?? false;
+  const gone = current instanceof GoneEntry;
   const error = new CarillonError("check-failed", `Cannot ${verb} key ${nameOfKey(key)}: expected ${expected}, found ${found}`, {
-    facts: { current: current === null ? null : wanted ? entryData("json", current, false) : { version: current.version }, position },
+    facts: { current: current === null ? null : wanted ? entryData("json", current, gone) : { version: current.version }, position },
   });
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = replayedHeaders(refused);
   if (current !== null) headers["etag"] = `"${current.version}"`;
   if (wanted) headers["preference-applied"] = "return=representation";
   return problemReply(error, headers);

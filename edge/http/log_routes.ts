@@ -1,14 +1,13 @@
 /** /v1/logs and /v1/append: create, append, read, follow, trim. */
 import type { Context, Hono } from "hono";
 import { CarillonError } from "../../core/errors.ts";
-import type { AppendResult, Log, LogInfo } from "../../services/api.ts";
+import type { Appended, AppendResult, Log, LogInfo } from "../../services/api.ts";
 import { contentType, jsonObject, mediaType, parseJson, readBody, readJsonObject, textField, wholeNumberField } from "./body.ts";
 import { readCondition } from "./conditions.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, envelope } from "./negotiate.ts";
 import {
-  callOptions,
   checkedNames,
   nameOfPath,
   namesParameter,
@@ -18,9 +17,10 @@ import {
   readParameters,
   refusePromises,
   wholeNumber,
+  writeOptions,
   writeParameters,
 } from "./params.ts";
-import { badRequest, problemReply } from "./problems.ts";
+import { badRequest, problemReply, replayedHeaders } from "./problems.ts";
 import { readLog } from "./log_reads.ts";
 import { readRecords, recordsField, recordsType } from "./records.ts";
 import { valueHeaders } from "./value_headers.ts";
@@ -52,7 +52,7 @@ async function listLogs(front: Front, request: Request): Promise<Reply | Respons
 async function createLog(front: Front, request: Request, name: string): Promise<Reply | Response> {
   const { context, limits } = front;
   refusePromises(request.headers);
-  const options = callOptions(request, queryOf(request.url, writeParameters), limits);
+  const options = writeOptions(request, queryOf(request.url, writeParameters), limits);
   const urls = context.locate?.("log", name) ?? null;
   if (urls !== null) return forward(front, request, urls);
   const body = await readJsonObject(request, limits.batchBodyBytesMax, ["group"]);
@@ -79,7 +79,7 @@ function infoHeaders(info: Pick<LogInfo, "first" | "next">): Record<string, stri
 async function append(front: Front, request: Request, name: string): Promise<Reply | Response> {
   const { context, limits } = front;
   refusePromises(request.headers);
-  const options = callOptions(request, queryOf(request.url, writeParameters), limits);
+  const options = writeOptions(request, queryOf(request.url, writeParameters), limits);
   const header = request.headers.get("carillon-expect-offset");
   const expect = header === null ? undefined : wholeNumber(header, "Carillon-Expect-Offset", 0, Number.MAX_SAFE_INTEGER);
   const urls = context.locate?.("log", name) ?? null;
@@ -88,20 +88,25 @@ async function append(front: Front, request: Request, name: string): Promise<Rep
   const conditional = expect === undefined ? options : { ...options, expect };
   const log = context.carillon.log(name);
   const result = single ? await log.append(records[0]!, conditional) : await log.appendAll(records, conditional);
-  return result.ok ? appended(name, result) : unexpected(name, result.next, result.position, expect!);
+  return result.ok ? appended(name, result) : unexpected(name, result, expect!);
 }
 
 function appended(name: string, result: Extract<AppendResult, { ok: true }>): Reply {
   const { log, first, next, position } = result;
-  const headers = { location: `/v1/logs/${encodeURIComponent(name)}/records/${first}`, "carillon-tail": String(next) };
+  const headers = {
+    location: `/v1/logs/${encodeURIComponent(name)}/records/${first}`,
+    "carillon-tail": String(next),
+    ...replayedHeaders(result),
+  };
   return envelope("json", 201, { log, first, next, position }, headers);
 }
 
-function unexpected(name: string, next: number, position: string, expect: number): Reply {
+function unexpected(name: string, result: Extract<AppendResult, { ok: false }>, expect: number): Reply {
+  const { next, position } = result;
   const error = new CarillonError("unexpected-offset", `Cannot append to log ${JSON.stringify(name)} at ${expect}: its tail is ${next}`, {
     facts: { next, position },
   });
-  return problemReply(error, { "carillon-tail": String(next) });
+  return problemReply(error, { "carillon-tail": String(next), ...replayedHeaders(result) });
 }
 
 /** `{ "logs": […], "records": […] }`, or `?logs=a,b` and a body as for one log. */
@@ -111,7 +116,7 @@ async function appendToSeveral(front: Front, request: Request): Promise<Reply | 
   const expect = "carillon-expect-offset";
   if (request.headers.has(expect)) throw badRequest(`Cannot use the header "${expect}" here: it is for one log`, { header: expect });
   const query = queryOf(request.url, ["logs", ...writeParameters]);
-  const options = callOptions(request, query, limits);
+  const options = writeOptions(request, query, limits);
   if (query.has("logs")) {
     const logs = namesParameter(query, "logs", "log");
     const urls = context.locate?.("logs", logs.join(",")) ?? null;
@@ -139,11 +144,10 @@ async function appendToSeveral(front: Front, request: Request): Promise<Reply | 
   return severalAppended(await context.carillon.append(names, records, options));
 }
 
-function severalAppended(
-  results: readonly { readonly log: string; readonly first: number; readonly next: number; readonly position: string }[],
-): Reply {
-  const position = results[0]!.position;
-  return envelope("json", 201, { results: results.map(({ log, first, next }) => ({ log, first, next })), position });
+function severalAppended(results: readonly Appended[]): Reply {
+  const { position } = results[0]!;
+  const data = results.map(({ log, first, next }) => ({ log, first, next }));
+  return envelope("json", 201, { results: data, position }, replayedHeaders(results[0]!));
 }
 
 /** The payload alone. A record never changes, so whoever has it may keep it. */
@@ -176,7 +180,7 @@ async function trim(front: Front, request: Request, name: string): Promise<Reply
   const { context, limits } = front;
   refusePromises(request.headers);
   const query = queryOf(request.url, ["before", ...writeParameters]);
-  const options = callOptions(request, query, limits);
+  const options = writeOptions(request, query, limits);
   const inUrl = numberParameter(query, "before", 0, Number.MAX_SAFE_INTEGER);
   const urls = context.locate?.("log", name) ?? null;
   if (urls !== null) return forward(front, request, urls);
@@ -185,6 +189,6 @@ async function trim(front: Front, request: Request, name: string): Promise<Reply
   const before = inUrl ?? inBody;
   if (before === undefined) throw badRequest("Cannot trim: give ?before=OFFSET, the first offset to keep", { parameter: "before" });
   const log: Log = context.carillon.log(name);
-  const info = await log.trim(before, options);
-  return envelope("json", 200, { ...info }, infoHeaders(info));
+  const { replayed, ...info } = await log.trim(before, options);
+  return envelope("json", 200, info, { ...infoHeaders(info), ...replayedHeaders(replayed ? { replayed } : {}) });
 }

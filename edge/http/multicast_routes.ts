@@ -5,7 +5,7 @@ import { contentType, readBody } from "./body.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, envelope, eventData, streamItem } from "./negotiate.ts";
-import { callOptions, checkedPosition, namesParameter, numberParameter, queryOf, refusePromises, writeParameters } from "./params.ts";
+import { checkedPosition, namesParameter, numberParameter, queryOf, refusePromises, writeOptions, writeParameters } from "./params.ts";
 import { streamReply } from "./streams.ts";
 
 export function addMulticastRoutes(app: Hono, front: Front): void {
@@ -18,7 +18,7 @@ async function multicast(front: Front, request: Request): Promise<Reply | Respon
   refusePromises(request.headers);
   const query = queryOf(request.url, ["groups", ...writeParameters]);
   const groups = namesParameter(query, "groups", "group");
-  const options = callOptions(request, query, limits);
+  const options = writeOptions(request, query, limits);
   const type = contentType(request);
   const urls = context.locate?.("groups", groups.join(",")) ?? null;
   if (urls !== null) return forward(front, request, urls);

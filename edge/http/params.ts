@@ -4,7 +4,7 @@
  */
 import { CarillonError } from "../../core/errors.ts";
 import { parsePosition } from "../../core/position.ts";
-import type { CallOptions, Consistency, From, Key, ReadOptions } from "../../services/api.ts";
+import type { CallOptions, Consistency, From, IdempotentOptions, Key, ReadOptions } from "../../services/api.ts";
 import { didYouMean } from "../suggest.ts";
 import type { HttpLimits } from "./context.ts";
 import { badRequest } from "./problems.ts";
@@ -179,6 +179,21 @@ export function callOptions(request: Request, query: Query, limits: HttpLimits):
   return text === null ? {} : { timeoutMs: duration(text, fromUrl === undefined ? "Carillon-Timeout" : "timeout", 1, limits.timeoutMsMax) };
 }
 
+/** The deadline and `Idempotency-Key`: a string in double quotes as the draft has it, or bare as many clients send it. */
+export function writeOptions(request: Request, query: Query, limits: HttpLimits): Mutable<IdempotentOptions> {
+  const options: Mutable<IdempotentOptions> = callOptions(request, query, limits);
+  const text = request.headers.get("idempotency-key");
+  if (text === null) return options;
+  const quoted = /^"((?:[^"\\]|\\["\\])*)"$/.exec(text);
+  if (quoted === null && text.startsWith('"')) {
+    throw badRequest(`Cannot use the header "idempotency-key" ${quote(text)}: it is a string in double quotes`, {
+      header: "idempotency-key",
+    });
+  }
+  options.idempotencyKey = quoted === null ? text : quoted[1]!.replace(/\\(["\\])/g, "$1");
+  return options;
+}
+
 const levels: readonly string[] = ["linearizable", "session", "local"];
 
 /** `?consistency=`, and for `session` the position of the Carillon-Position header. */
@@ -199,7 +214,7 @@ export function readOptions(request: Request, query: Query, limits: HttpLimits):
 
 /** What these headers promise is not built yet; to ignore them would break the promise silently. */
 export function refusePromises(headers: Headers): void {
-  for (const name of ["carillon-ttl", "idempotency-key", "producer-id"]) {
+  for (const name of ["carillon-ttl", "producer-id"]) {
     if (headers.has(name)) throw badRequest(`Cannot honour the header "${name}": this version does not know it`, { header: name });
   }
 }

@@ -27,6 +27,11 @@ export const problems: Readonly<Record<ErrorCode, Problem>> = {
   forbidden: problem(403, "Forbidden", "The request comes from somewhere that may not make it."),
   "not-found": problem(404, "Not found", "There is nothing here; for keys and logs the position says when that was so."),
   "exists-differently": problem(409, "Exists with other settings", "Creating is idempotent only with the same settings."),
+  "in-progress": problem(
+    409,
+    "Still in progress",
+    "The first request with this Idempotency-Key has not been answered yet; try again after `retryAfterMs`.",
+  ),
   "check-failed": problem(
     412,
     "Condition failed",
@@ -44,6 +49,7 @@ export const problems: Readonly<Record<ErrorCode, Problem>> = {
   "unsupported-type": problem(415, "Unsupported content type", "The body's content type is not one this route reads."),
   "no-spanning-group": problem(422, "No group spans these", "A message to several groups needs one group that spans them all."),
   "no-partition": problem(422, "No partition", "No group orders this key."),
+  "key-reused": problem(422, "Key reused", "This Idempotency-Key belongs to another request. Every write needs a key of its own."),
   overloaded: problem(429, "Overloaded", "Too much is in flight here. Nothing was written; try again after `retryAfterMs`."),
   "no-quorum": problem(503, "No quorum", "Too few acceptors of the group can be reached."),
   joining: problem(503, "Still joining", "This node has not caught up yet; ask another or try again."),
@@ -58,6 +64,13 @@ export const problems: Readonly<Record<ErrorCode, Problem>> = {
   config: problem(500, "Bad configuration", "The node's configuration does not allow this."),
   internal: problem(500, "Internal error", "A mistake of ours; the node's log has more."),
 };
+
+/** On the answer to a write that had been made before under the same Idempotency-Key. */
+export const replayedHeader = "idempotent-replayed";
+
+export function replayedHeaders(result: { readonly replayed?: true }): Record<string, string> {
+  return result.replayed ? { [replayedHeader]: "true" } : {};
+}
 
 /** Statuses of the router itself, for which there is no error code of their own. */
 export interface Variation {
@@ -88,6 +101,7 @@ export function problemReply(error: CarillonError, headers: Record<string, strin
   headers["content-type"] = "application/problem+json";
   if (status === 429 || status === 503) headers["retry-after"] = String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1_000) / 1_000)));
   if (status === 401) headers["www-authenticate"] = "Bearer";
+  if (error.facts["replayed"] === true) headers[replayedHeader] = "true";
   const position = error.facts["position"];
   return {
     status,

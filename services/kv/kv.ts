@@ -1,14 +1,15 @@
 /** The key-value store as users call it: checks what they give, picks the partition, orders writes and waits before reads. */
-import { formatPosition, type Position } from "../../core/position.ts";
+import { comparePositions, formatPosition, type Position } from "../../core/position.ts";
 import type {
-  CallOptions,
   Change,
   DeleteResult,
   Entry,
+  IdempotentOptions,
   Key,
   Kv,
   Page,
   ReadOptions,
+  Refused,
   ScanOptions,
   Value,
   WatchOptions,
@@ -16,14 +17,17 @@ import type {
   WriteOptions,
   WriteResult,
 } from "../api.ts";
+import { binaryBytes } from "../bytes.ts";
 import { kvService } from "../command.ts";
 import { type Context, order, parseAfter, ready } from "../context.ts";
+import { refuseIdempotencyKey, replayed, whyNotDeleteNothing } from "../idempotency.ts";
 import { binaryText, parseKey } from "../keys.ts";
 import type { Partitions } from "../partitions.ts";
 import type { Reply } from "../replica.ts";
 import { parseValue } from "../values.ts";
 import { type Condition, encodeDelete, encodePut } from "./command.ts";
 import { KvEntry } from "./entry.ts";
+import { GoneEntry } from "./gone.ts";
 import type { KvMachine, KvResult, Stored } from "./machine.ts";
 import { parseScan, type Scan, scanPage } from "./scan.ts";
 import { watch } from "./watch.ts";
@@ -53,19 +57,21 @@ export class KvStore implements Kv {
     return await this.#put("put", key, value, condition(options), options);
   }
 
-  async insert(key: Key, value: Value, options?: CallOptions): Promise<WriteResult> {
+  async insert(key: Key, value: Value, options?: IdempotentOptions): Promise<WriteResult> {
     return await this.#put("insert", key, value, "absent", options);
   }
 
-  async update(key: Key, value: Value, options?: CallOptions): Promise<WriteResult> {
+  async update(key: Key, value: Value, options?: IdempotentOptions): Promise<WriteResult> {
     return await this.#put("update", key, value, "present", options);
   }
 
   async delete(key: Key, options?: WriteOptions): Promise<DeleteResult> {
     const binary = this.#key(key);
-    const { result, position } = await this.#order(binary, "delete", encodeDelete(binary, condition(options)), options);
-    if (result.kind === "refused") return this.#refused(result.current, position);
-    return { ok: true, position: formatPosition(position), existed: result.kind === "deleted" && result.existed };
+    if (options?.ifVersion === null) refuseIdempotencyKey(options, "delete", whyNotDeleteNothing);
+    const reply = await this.#order(binary, "delete", encodeDelete(binary, condition(options)), options);
+    const { result, position } = reply;
+    if (result.kind === "refused" || result.kind === "lost") return this.#refused(binary, reply, result);
+    return { ok: true, position: formatPosition(position), existed: result.kind === "deleted" && result.existed, ...replayed(reply) };
   }
 
   async scan(options?: ScanOptions): Promise<Page> {
@@ -90,12 +96,13 @@ export class KvStore implements Kv {
     return { entries: entries.map((entry) => new KvEntry(entry, this.#context.cbor)), cursor, position: formatPosition(position) };
   }
 
-  async #put(verb: string, key: Key, value: Value, condition: Condition, options: CallOptions | undefined): Promise<WriteResult> {
+  async #put(verb: string, key: Key, value: Value, condition: Condition, options: IdempotentOptions | undefined): Promise<WriteResult> {
     const binary = this.#key(key);
     const { type, bytes } = parseValue(value, this.#context.cbor, this.#context.limits);
-    const { result, position } = await this.#order(binary, verb, encodePut(binary, type, bytes, condition), options);
-    if (result.kind === "refused") return this.#refused(result.current, position);
-    return { ok: true, version: formatPosition(position), created: result.kind === "written" && result.created };
+    const reply = await this.#order(binary, verb, encodePut(binary, type, bytes, condition), options);
+    const { result, position } = reply;
+    if (result.kind === "refused" || result.kind === "lost") return this.#refused(binary, reply, result);
+    return { ok: true, version: formatPosition(position), created: result.kind === "written" && result.created, ...replayed(reply) };
   }
 
   #key(key: Key): string {
@@ -108,15 +115,25 @@ export class KvStore implements Kv {
     return hosted;
   }
 
-  #order(key: string, verb: string, bytes: Uint8Array, options: CallOptions | undefined): Promise<Reply<OrderedResult>> {
+  #order(key: string, verb: string, bytes: Uint8Array, options: IdempotentOptions | undefined): Promise<Reply<OrderedResult>> {
     const group = this.#partitions.groupOf(key);
     // Nobody here could tell the caller how it went.
     this.#context.replicas.kv(group);
     return order<KvResult>(this.#context, { service: kvService, group, bytes, what: () => `${verb} ${quoted(key)}`, options });
   }
 
-  #refused(current: Stored | null, position: Position): { ok: false; current: Entry | null; position: string } {
-    return { ok: false, current: this.#entry(current), position: formatPosition(position) };
+  #refused(key: string, reply: Reply<OrderedResult>, result: RefusedResult): Refused {
+    const current = result.kind === "refused" ? this.#entry(result.current) : this.#met(key, result.version);
+    return { ok: false, current, position: formatPosition(reply.position), ...replayed(reply) };
+  }
+
+  /** What a condition met the first time the command came: all of it if it is still there. */
+  #met(key: string, version: Position | null): Entry | null {
+    if (version === null) return null;
+    const now = this.#context.replicas.kv(this.#partitions.groupOf(key)).machine.read(key);
+    return now !== null && comparePositions(now.version, version) === 0
+      ? this.#entry(now)
+      : new GoneEntry(binaryText(key), binaryBytes(key), formatPosition(version));
   }
 
   #entry(stored: Stored | null): Entry | null {
@@ -125,6 +142,7 @@ export class KvStore implements Kv {
 }
 
 type OrderedResult = Exclude<KvResult, { kind: "bad-request" }>;
+type RefusedResult = Extract<KvResult, { kind: "refused" | "lost" }>;
 
 function condition(options: WriteOptions | undefined): Condition {
   const version = options?.ifVersion;

@@ -9,10 +9,11 @@ import { positionBytes, Reader, writeU53 } from "../bytes.ts";
 import { readType, skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
 import { defaultServiceLimits } from "../limits.ts";
-import { type BadRequest, badRequest, type Machine } from "../machine.ts";
+import { type BadRequest, badRequest, type Machine, type Outcomes } from "../machine.ts";
 import { Slabs } from "../slabs.ts";
 import { always, ifAbsent, ifAtVersion, ifPresent, opDelete, opPut } from "./command.ts";
 import { History } from "./history.ts";
+import { kvOutcomes } from "./outcome.ts";
 import { Tree } from "./tree.ts";
 
 /** A copy: nothing in it changes any more. */
@@ -29,6 +30,8 @@ export type KvResult =
   | { readonly kind: "deleted"; readonly existed: boolean }
   /** The condition did not hold. */
   | { readonly kind: "refused"; readonly current: Stored | null }
+  /** The same of a command that came again: the version met the first time, null for nothing. */
+  | { readonly kind: "lost"; readonly version: Position | null }
   | BadRequest;
 
 const created: KvResult = { kind: "written", created: true };
@@ -52,6 +55,7 @@ const noBytes = new Uint8Array(0);
 const noPosition: Position = { major: 0, group: 0, minor: 0 };
 
 export class KvMachine implements Machine {
+  readonly outcomes: Outcomes = kvOutcomes;
   /** Not part of the state: what a replica keeps of the past is its own affair. */
   readonly history: History;
   readonly #tree = new Tree();

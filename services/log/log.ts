@@ -1,9 +1,23 @@
 /** One log as users call it. */
 import { CarillonError } from "../../core/errors.ts";
 import { formatPosition } from "../../core/position.ts";
-import type { AppendResult, CallOptions, From, Log, LogInfo, LogPage, LogReadOptions, LogRecord, ReadOptions, Value } from "../api.ts";
+import type {
+  AppendOptions,
+  AppendResult,
+  CallOptions,
+  From,
+  IdempotentOptions,
+  Log,
+  LogInfo,
+  LogPage,
+  LogReadOptions,
+  LogRecord,
+  ReadOptions,
+  Value,
+} from "../api.ts";
 import { logService } from "../command.ts";
 import { order, parseCount, ready } from "../context.ts";
+import { replayed } from "../idempotency.ts";
 import { encodeAppend, encodeTrim } from "./command.ts";
 import { type Logs, unexpectedResult, withoutConsistency } from "./logs.ts";
 import type { LogMachine, LogResult } from "./machine.ts";
@@ -32,11 +46,11 @@ export class OneLog implements Log {
     return this.#logs.info(this.name, hosted);
   }
 
-  async append(value: Value, options?: CallOptions & { readonly expect?: number }): Promise<AppendResult> {
+  async append(value: Value, options?: AppendOptions): Promise<AppendResult> {
     return await this.appendAll([value], options);
   }
 
-  async appendAll(values: readonly Value[], options?: CallOptions & { readonly expect?: number }): Promise<AppendResult> {
+  async appendAll(values: readonly Value[], options?: AppendOptions): Promise<AppendResult> {
     const { context } = this.#logs;
     const records = this.#logs.parseBatch(values);
     const expect = options?.expect === undefined ? null : parseOffset(options.expect, "expect");
@@ -44,10 +58,11 @@ export class OneLog implements Log {
     context.replicas.log(log.home);
     const what = () => `append to log "${this.name}"`;
     const bytes = encodeAppend([log], records, expect);
-    const { result, position } = await order<LogResult>(context, { service: logService, group: log.home, bytes, what, options });
-    if (result.kind === "unexpected") return { ok: false, next: result.next, position: formatPosition(position) };
+    const reply = await order<LogResult>(context, { service: logService, group: log.home, bytes, what, options });
+    const { result, position } = reply;
+    if (result.kind === "unexpected") return { ok: false, next: result.next, position: formatPosition(position), ...replayed(reply) };
     if (result.kind !== "appended") throw unexpectedResult(what(), log.home, result);
-    return { ok: true, ...result.parts[0]!, position: formatPosition(position) };
+    return { ok: true, log: this.name, ...result.parts[0]!, position: formatPosition(position), ...replayed(reply) };
   }
 
   async read(options?: LogReadOptions): Promise<LogPage> {
@@ -80,17 +95,23 @@ export class OneLog implements Log {
     return tailFeed(this.#logs, this.name, parseFrom(options?.from ?? "tail-0"), options?.signal);
   }
 
-  async trim(offset: number, options?: CallOptions): Promise<LogInfo> {
+  async trim(offset: number, options?: IdempotentOptions): Promise<LogInfo & { readonly replayed?: true }> {
     const { context } = this.#logs;
     parseOffset(offset, "offset");
     const log = await this.#logs.find(this.name, withoutConsistency(options));
     const hosted = context.replicas.log(log.home);
     const what = () => `trim log "${this.name}"`;
     const bytes = encodeTrim(log, offset);
-    const { result, position } = await order<LogResult>(context, { service: logService, group: log.home, bytes, what, options });
-    if (result.kind === "past-tail") throw pastTail(this.name, `trim log "${this.name}" to`, offset, result.tail);
+    const reply = await order<LogResult>(context, { service: logService, group: log.home, bytes, what, options });
+    const { result, position } = reply;
+    if (result.kind === "past-tail") {
+      throw pastTail(this.name, `trim log "${this.name}" to`, offset, result.tail, {
+        position: formatPosition(position),
+        ...replayed(reply),
+      });
+    }
     if (result.kind !== "trimmed") throw unexpectedResult(what(), log.home, result);
-    return { ...this.#logs.info(this.name, hosted), ...result.extent, position: formatPosition(position) };
+    return { ...this.#logs.info(this.name, hosted), ...result.extent, position: formatPosition(position), ...replayed(reply) };
   }
 
   /** Resolves when the record at `offset` is there or the time is over. */

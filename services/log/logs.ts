@@ -3,10 +3,11 @@ import { CarillonError } from "../../core/errors.ts";
 import type { GroupId } from "../../core/ids.ts";
 import { comparePositions, formatPosition } from "../../core/position.ts";
 import { groupById, spanningGroup } from "../../core/topology.ts";
-import type { Appended, CallOptions, LogInfo, ReadOptions, Value } from "../api.ts";
+import type { Appended, CallOptions, IdempotentOptions, LogInfo, ReadOptions, Value } from "../api.ts";
 import { catalogService, logService } from "../command.ts";
 import { type CatalogResult, encodeCreate } from "../catalog.ts";
 import { type Context, noSpanningGroup, order, orderParts, parseGroup, ready } from "../context.ts";
+import { refuseIdempotencyKey, replayed, whyNotCreate } from "../idempotency.ts";
 import type { Hosted } from "../replicas.ts";
 import { type Content, parseValue } from "../values.ts";
 import { encodeAppend, type Homed, logName } from "./command.ts";
@@ -22,6 +23,7 @@ export class Logs {
   /** Throws `exists-differently`, naming the group it has, if another is insisted on. */
   async create(name: string, options: ({ readonly group?: string } & CallOptions) | undefined): Promise<LogInfo & { created: boolean }> {
     const { context } = this;
+    refuseIdempotencyKey(options, "create a log", whyNotCreate);
     const home = options?.group === undefined ? this.#nearest() : this.#ordinary(options.group);
     const { replica } = context.replicas.catalog();
     context.replicas.log(home);
@@ -74,7 +76,7 @@ export class Logs {
     return { name, group, ...machine.extent(name), position: formatPosition(replica.applied) };
   }
 
-  async append(names: readonly string[], values: readonly Value[], options: CallOptions | undefined): Promise<Appended[]> {
+  async append(names: readonly string[], values: readonly Value[], options: IdempotentOptions | undefined): Promise<Appended[]> {
     const { context } = this;
     const records = this.parseBatch(values);
     checkNames(names, context.limits.logsMax);
@@ -87,9 +89,13 @@ export class Logs {
     const bytes = encodeAppend(logs, records, null);
     const replies = await orderParts<LogResult>(context, { service: logService, group: carrier.id, bytes, what, options }, homes);
     const appended = new Map<string, Appended>();
-    for (const [home, { result, position }] of replies) {
+    for (const [home, reply] of replies) {
+      const { result } = reply;
       if (result.kind !== "appended") throw unexpectedResult(what(), home, result);
-      for (const part of result.parts) appended.set(part.log, { ...part, position: formatPosition(position) });
+      const position = formatPosition(reply.position);
+      logs.filter((log) => log.home === home).forEach(({ name }, index) => {
+        appended.set(name, { log: name, ...result.parts[index]!, position, ...replayed(reply) });
+      });
     }
     return names.map((name) => appended.get(name)!);
   }

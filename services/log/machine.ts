@@ -7,8 +7,9 @@ import type { Position } from "../../core/position.ts";
 import type { Reader } from "../bytes.ts";
 import { skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
-import { type BadRequest, badRequest, type Machine } from "../machine.ts";
+import { type BadRequest, badRequest, type Machine, type Outcomes } from "../machine.ts";
 import { logName, opAppend, opTrim } from "./command.ts";
+import { logOutcomes } from "./outcome.ts";
 import { Segments, type StoredRecord } from "./segments.ts";
 
 export interface Extent {
@@ -21,7 +22,6 @@ export interface Extent {
 }
 
 export interface Part {
-  readonly log: string;
   readonly first: number;
   readonly next: number;
 }
@@ -38,6 +38,7 @@ export type LogResult =
 const empty: Extent = { first: 0, next: 0, bytes: 0 };
 
 export class LogMachine implements Machine {
+  readonly outcomes: Outcomes = logOutcomes;
   readonly #home: GroupId;
   readonly #logs = new Map<string, Segments>();
   readonly #watchers = new Map<string, Set<() => void>>();
@@ -132,7 +133,7 @@ export class LogMachine implements Machine {
       const first = log.next;
       reader.rewind(records);
       for (let i = 0; i < count; i++) takeRecord(log, position, reader);
-      if (reply) parts.push({ log: name, first, next: log.next });
+      if (reply) parts.push({ first, next: log.next });
       this.#changed(name);
     }
     return reply ? { kind: "appended", parts } : null;

@@ -31,8 +31,15 @@ export function place(name: string, { first, next }: Extent, wanted: Wanted, cla
   return offset;
 }
 
-export function pastTail(log: string, what: string, offset: number, tail: number): CarillonError {
-  return new CarillonError("past-tail", `Cannot ${what} ${offset}: its tail is ${tail}`, { facts: { log, tail } });
+/** `more`: facts beside these. */
+export function pastTail(
+  log: string,
+  what: string,
+  offset: number,
+  tail: number,
+  more: Readonly<Record<string, unknown>> = {},
+): CarillonError {
+  return new CarillonError("past-tail", `Cannot ${what} ${offset}: its tail is ${tail}`, { facts: { log, tail, ...more } });
 }
 
 export function trimmed(log: string, offset: number, oldest: number): CarillonError {

@@ -5,6 +5,7 @@ import { type GroupSpec, spanningGroup } from "../../core/topology.ts";
 import type { CallOptions, Value } from "../api.ts";
 import { multicastService } from "../command.ts";
 import { type Context, noSpanningGroup, order, parseGroup } from "../context.ts";
+import { refuseIdempotencyKey, whyNotMulticast } from "../idempotency.ts";
 import { parseValue } from "../values.ts";
 import { encodeMessage } from "./command.ts";
 import type { MulticastResult } from "./machine.ts";
@@ -15,6 +16,7 @@ export async function multicast(
   value: Value,
   options: CallOptions | undefined,
 ): Promise<{ readonly position: string }> {
+  refuseIdempotencyKey(options, "multicast", whyNotMulticast);
   const groups = parseGroups(context, names).map(({ id }) => id);
   const content = parseValue(value, context.cbor, context.limits);
   const carrier = spanningGroup(context.orderer.topology, groups);

@@ -23,17 +23,24 @@ export function services(): void {
         if (n % 5 === 0) await at.kv.delete(`a${n % 40}é`);
         if (n % 4 === 0) await at.log("e").appendAll([`${n}`, { json: { n } }]);
         if (n % 7 === 0) await at.append(["u", "e"], [{ cbor: { n } }]);
+        // Asked for twice, at both nodes.
+        if (n % 9 === 0) { for (const each of [a!, b!]) await each.log("u").append(`${n}`, { idempotencyKey: `${n}` }); }
       }
       await a!.log("e").trim(50);
       await settled();
       equal(b!.digest(), a!.digest(), "state of the second node");
       // Changes with the load above, the sequencer, or what a machine holds; never from runtime to runtime.
       equal(a!.digest(), {
-        "eu/kv": "850b717b4cc0e180",
-        "us/kv": "727a3be5b41dfbe2",
-        "eu/log": "53c998cfdf1ad5cc",
-        "us/log": "242aa1f4b88ba209",
+        "eu/kv": "131a8c0726cd28eb",
+        "us/kv": "d5ef71544f00b17b",
+        "eu/log": "b66d01b06e43c134",
+        "us/log": "ea9e4be5fcb7dc39",
         "eu/catalog": "46cf5cba986213d7",
+        "eu/sessions": "6ce47dc3d6f22c9a",
+        "eu/log-sessions": "fb5eaf12a737ba1e",
+        "us/sessions": "04b3e35ae3253071",
+        "us/log-sessions": "0664e5b5f5d59961",
+        "world/sessions": "22c5fe47564fc805",
       }, "state");
     }));
 

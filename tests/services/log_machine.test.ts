@@ -22,8 +22,8 @@ function apply(machine: LogMachine, position: Position, command: Uint8Array, rep
 test("each command answers what it did", () => {
   const logs = new LogMachine(1);
   const steps: [Uint8Array, unknown][] = [
-    [encodeAppend([here("a")], texts("0"), null), { kind: "appended", parts: [{ log: "a", first: 0, next: 1 }] }],
-    [encodeAppend([here("a")], texts("1", "2"), 1), { kind: "appended", parts: [{ log: "a", first: 1, next: 3 }] }],
+    [encodeAppend([here("a")], texts("0"), null), { kind: "appended", parts: [{ first: 0, next: 1 }] }],
+    [encodeAppend([here("a")], texts("1", "2"), 1), { kind: "appended", parts: [{ first: 1, next: 3 }] }],
     [encodeAppend([here("a")], texts("x"), 2), { kind: "unexpected", next: 3 }],
     [encodeAppend([here("b")], texts("x"), 1), { kind: "unexpected", next: 0 }],
     [encodeTrim(here("a"), 4), { kind: "past-tail", tail: 3 }],
@@ -32,12 +32,12 @@ test("each command answers what it did", () => {
     [encodeTrim(here("a"), 3), { kind: "trimmed", extent: { first: 3, next: 3, bytes: 0 } }],
     [encodeTrim(here("never"), 0), { kind: "trimmed", extent: { first: 0, next: 0, bytes: 0 } }],
     [encodeTrim(here("never"), 1), { kind: "past-tail", tail: 0 }],
-    [encodeAppend([here("a")], texts("3"), 3), { kind: "appended", parts: [{ log: "a", first: 3, next: 4 }] }],
+    [encodeAppend([here("a")], texts("3"), 3), { kind: "appended", parts: [{ first: 3, next: 4 }] }],
     [encodeAppend([there("z")], texts("x"), null), null],
     [encodeTrim(there("z"), 0), null],
     [
       encodeAppend([here("b"), there("z"), here("a")], texts("m", "n"), null),
-      { kind: "appended", parts: [{ log: "b", first: 0, next: 2 }, { log: "a", first: 4, next: 6 }] },
+      { kind: "appended", parts: [{ first: 0, next: 2 }, { first: 4, next: 6 }] },
     ],
   ];
   expect(steps.map(([command], index) => apply(logs, at(index + 1), command))).toEqual(steps.map(([, result]) => result));
@@ -57,8 +57,8 @@ test("an append to several groups is one command whose parts fit together", () =
   const second = new LogMachine(2);
   const command = encodeAppend([there("z"), here("a"), there("y")], texts("m"), null);
   expect([apply(first, at(5, 9), command), apply(second, at(5, 9), command)]).toEqual([
-    { kind: "appended", parts: [{ log: "a", first: 0, next: 1 }] },
-    { kind: "appended", parts: [{ log: "z", first: 0, next: 1 }, { log: "y", first: 0, next: 1 }] },
+    { kind: "appended", parts: [{ first: 0, next: 1 }] },
+    { kind: "appended", parts: [{ first: 0, next: 1 }, { first: 0, next: 1 }] },
   ]);
   expect(second.read("y", 0, 1, 1)[0]!.position).toEqual(at(5, 9));
 });
@@ -95,7 +95,7 @@ test("a log is an array with an oldest kept index, across segments, whatever is 
         if (step.kind === "append") {
           const records = step.sizes.map((size, i): Content => ({ type: "", bytes: new Uint8Array(size).fill(model.length + i) }));
           const command = encodeAppend([here("a")], records, null);
-          const parts = [{ log: "a", first: model.length, next: model.length + records.length }];
+          const parts = [{ first: model.length, next: model.length + records.length }];
           expect(apply(logs, position, command)).toEqual({ kind: "appended", parts });
           expect(apply(twin, position, command, false)).toBe(null);
           model.push(...step.sizes.map((size) => ({ position, size })));

@@ -32,11 +32,19 @@ async function load(services: readonly Services[], random: Prng, calls: number):
       () => at.append(["e2", "e1"], [value]),
       () => at.log(pick(logs)).trim(random.below(10)).catch((error: { code: string }) => expect(error.code).toBe("past-tail")),
       () => at.multicast(["eu", "us"], value),
+      // Few keys and few values, so that some are replays and some are refused.
+      () => at.kv.put(key, "v", { idempotencyKey: `${random.below(20)}` }).catch(refused),
+      () => at.log(pick(logs)).append("v", { idempotencyKey: `${random.below(20)}` }).catch(refused),
+      () => at.append(["u1", "e2"], ["v"], { idempotencyKey: `${random.below(20)}` }).catch(refused),
     ];
     running.push(pick(call)());
     if (random.unit() < 0.2) await settled();
   }
   await Promise.all(running);
+}
+
+function refused({ code }: { readonly code: string }): void {
+  expect(["key-reused", "in-progress"]).toContain(code);
 }
 
 test("replicas that heard the same hold the same, however it reached them", async () => {
@@ -49,7 +57,18 @@ test("replicas that heard the same hold the same, however it reached them", asyn
     orderers[2]!.resume();
     await settled();
     const digest = services[0]!.digest();
-    expect(Object.keys(digest).sort()).toEqual(["eu/catalog", "eu/kv", "eu/log", "us/kv", "us/log"]);
+    expect(Object.keys(digest).sort()).toEqual([
+      "eu/catalog",
+      "eu/kv",
+      "eu/log",
+      "eu/log-sessions",
+      "eu/sessions",
+      "us/kv",
+      "us/log",
+      "us/log-sessions",
+      "us/sessions",
+      "world/sessions",
+    ]);
     expect(services.map((each) => each.digest())).toEqual([digest, digest, digest]);
     // A node that starts again, or for the first time, gets there by hearing all of it.
     const restarted = createServices(sequencer.node(1, 2), { after: timers.after, encodeCbor, decodeCbor });

@@ -92,7 +92,11 @@ const table: readonly Row[] = [
   [413, "too-large", "PUT", "/v1/logs/l", json, " ".repeat(3 << 20)],
   [400, "bad-request", "PUT", "/v1/kv/k", { "content-type": `text/${"x".repeat(300)}` }, "x"],
   [400, "bad-request", "PUT", "/v1/kv/k", { "carillon-ttl": "30" }, "x"],
-  [400, "bad-request", "DELETE", "/v1/kv/k", { "idempotency-key": "a" }],
+  [400, "bad-request", "DELETE", "/v1/kv/k", { "idempotency-key": "" }],
+  [400, "bad-request", "DELETE", "/v1/kv/k", { "idempotency-key": '"a' }],
+  [400, "bad-request", "PUT", "/v1/kv/k", { "idempotency-key": "k".repeat(256) }, "x"],
+  [400, "bad-request", "PUT", "/v1/logs/new", { "idempotency-key": "a" }],
+  [400, "bad-request", "POST", "/v1/multicast?groups=main", { "idempotency-key": "a" }, "x"],
   [400, "bad-request", "POST", "/v1/logs/l/records", { "producer-id": "a" }, "x"],
   // Queries.
   [400, "bad-request", "GET", "/v1/kv/k?consistency=strong"],
