@@ -21,7 +21,7 @@ interface Flavour {
   readonly run: (story: (carillon: Carillon) => Promise<void>) => Promise<void>;
 }
 
-const flavoursOn = (runtime: Runtime): readonly Flavour[] => [
+export const flavoursOn = (runtime: Runtime): readonly Flavour[] => [
   {
     name: "embedded",
     run: async (story) => {

@@ -8,10 +8,11 @@ import { disk } from "./disk.ts";
 import { http } from "./http.ts";
 import { links } from "./links.ts";
 import { node } from "./node.ts";
+import { once } from "./once.ts";
 import { services } from "./services.ts";
 import { streams } from "./streams.ts";
 
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node, services, carillon, client];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node, services, carillon, once, client];
