@@ -16,6 +16,8 @@ interface Source {
   readonly decided: boolean;
   /** It agrees with ours at the end of the decided prefix. */
   readonly agrees: boolean;
+  /** Where the last fetch began. */
+  readonly asked: Instance;
   /** Undecided entries that came so far, by instance, without a gap. */
   readonly fetched: Map<Instance, Entry>;
 }
@@ -111,6 +113,11 @@ export class Election {
     if (this.#candidacy || this.leader !== 0) return;
     if (this.#standAt === Infinity) this.#standAt = now + this.#patience(0);
     if (now >= this.#standAt) this.#stand(0);
+  }
+
+  /** This node coordinated and does no more: there is nobody to follow, and no lease to keep others out. */
+  outdone(): void {
+    if (this.leader === this.#group.context.self) this.#loseLeader();
   }
 
   #loseLeader(): void {
@@ -215,7 +222,9 @@ export class Election {
     const { context, log } = this.#group;
     const candidacy = this.#candidacy!;
     for (const [node, { decided, logBallot }] of candidacy.grants) {
-      if (decided > log.decided) return this.#fetch({ node, logBallot, last: decided, decided: true, agrees: true, fetched: new Map() });
+      if (decided > log.decided) {
+        return this.#fetch({ node, logBallot, last: decided, decided: true, agrees: true, asked: 0, fetched: new Map() });
+      }
     }
     const longest = context.without.has("whole-log");
     let best: NodeId = context.self;
@@ -230,14 +239,24 @@ export class Election {
     }
     if (best === context.self) return this.#win(log.suffix.filter((entry) => entry.instance > log.decided));
     if (bestLast <= log.decided) return this.#win([]);
-    this.#fetch({ node: best, logBallot: bestBallot, last: bestLast, decided: false, agrees: log.decided === 0, fetched: new Map() });
+    this.#fetch({
+      node: best,
+      logBallot: bestBallot,
+      last: bestLast,
+      decided: false,
+      agrees: log.decided === 0,
+      asked: 0,
+      fetched: new Map(),
+    });
   }
 
   #fetch(source: Source): void {
     const { context, log, id } = this.#group;
-    this.#candidacy!.source = source;
     // First with the last decided entry, to see whether the two logs agree there.
     const from = source.agrees ? log.decided + source.fetched.size + 1 : log.decided;
+    this.#candidacy!.source = { ...source, asked: Math.max(from, source.asked) };
+    // On its way already; what came answers the same node's catching up. Asking again for each would add one more with every chunk.
+    if (from <= source.asked) return;
     context.out.send([source.node], { kind: "fetch", group: id, from, bytesMax: context.limits.fetchBytes });
   }
 
