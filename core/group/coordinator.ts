@@ -53,7 +53,9 @@ export class Coordinator {
 
   /** A higher ballot was promised here. */
   outdone(by: Ballot): void {
-    if (this.ballot !== 0 && by > this.ballot) this.stop();
+    if (this.ballot === 0 || by <= this.ballot) return;
+    this.stop();
+    this.#group.election.outdone();
   }
 
   stop(): void {
