@@ -29,10 +29,12 @@ export class Oracles {
   readonly #words = new Map<NodeId, NodeWords>();
   readonly #topology: Topology;
   readonly #limits: Limits;
+  readonly #remembers: boolean;
 
   constructor(options: { readonly topology: Topology; readonly limits: Limits; readonly remembers: boolean }) {
     this.#topology = options.topology;
     this.#limits = options.limits;
+    this.#remembers = options.remembers;
     const { order, groups, nodes } = options.topology;
     for (const spec of groups) {
       this.groups.set(spec.id, new GroupOracle(spec, order, (group, chosen) => this.#chosen(group, chosen)));
@@ -94,7 +96,7 @@ export class Oracles {
   shows(node: NodeId, view: NodeView, before: NodeView | null, disk: JournalState): void {
     for (let i = 0; i < view.groups.length; i++) {
       const group = view.groups[i]!;
-      if (group.voting && before?.groups[i]?.voting === false) this.#votesAgain(node, group, disk.group(group.group));
+      if (group.voting && !this.#remembers) this.#says(node, group, disk.group(group.group), before?.groups[i]?.voting === false);
       this.#words.get(node)!.shows(group);
       this.#decided(node, group, before?.groups[i]?.decided ?? 0);
       this.groups.get(group.group)!.relies(`n${node}'s frontier`, group.frontier, group.decided);
@@ -102,14 +104,19 @@ export class Oracles {
     }
   }
 
-  /** A node without memory has its right to vote back: what it holds of the ballot it may vote in counts from now on. */
-  #votesAgain(node: NodeId, view: GroupView, disk: GroupState): void {
+  /** Without memory only what the node itself says counts as a vote: it may hold what it must not vote for. */
+  #says(node: NodeId, view: GroupView, disk: GroupState, again: boolean): void {
     if (view.voted === 0) return;
+    const who = `n${node} g${view.group}`;
     demand(
-      view.promised === view.logBallot && disk.logBallot === view.logBallot && disk.last >= view.voted,
+      disk.logBallot === view.logBallot && disk.last >= view.voted,
+      "vote-before-disk",
+      () => `${who} votes up to ${view.voted} in ${view.logBallot}; it holds ${disk.logBallot}/${disk.last}`,
+    );
+    demand(
+      !again || view.promised === view.logBallot,
       "abstains",
-      () =>
-        `n${node} g${view.group} promised ${view.promised} in its last life and now votes for ${view.voted} in ${view.logBallot}; it holds ${disk.logBallot}/${disk.last}`,
+      () => `${who} promised ${view.promised} in its last life and now votes for ${view.voted} in ${view.logBallot}`,
     );
     this.#words.get(node)!.durable(view.group, view.logBallot, view.voted);
     this.groups.get(view.group)!.durable(node, view.logBallot, view.voted);
