@@ -121,7 +121,11 @@ export class Proposer {
     if (coordinator.ballot !== 0) return coordinator.enqueue(batches);
     if (election.leader === 0) return;
     const to = spec.shape === "ring" ? shape.successors() : [election.leader];
-    context.out.send(to, { kind: "propose", group: id, batches });
+    // In pieces: a link takes no message of any size, and everything pending may be on its way to a new coordinator.
+    for (let from = 0, end = 0, bytes = 0; end < batches.length; from = end, bytes = 0) {
+      while (end < batches.length && bytes < context.limits.fetchBytes) bytes += batches[end++]!.bytes.byteLength;
+      context.out.send(to, { kind: "propose", group: id, batches: batches.slice(from, end) });
+    }
   }
 
   learned(entry: Entry): void {

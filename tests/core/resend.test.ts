@@ -1,0 +1,47 @@
+/** A new coordinator gets everything undecided, in messages of bounded size. */
+import { expect, test } from "bun:test";
+import { ballot, type NodeId } from "../../core/ids.ts";
+import { defaultLimits } from "../../core/limits.ts";
+import type { Message, Propose } from "../../core/message.ts";
+import { CoreNode } from "../../core/node.ts";
+import { parseTopology } from "../../core/topology.ts";
+
+const topology = parseTopology({ nodes: ["n1", "n2", "n3"].map((name) => ({ name })) });
+
+function coordinates(from: NodeId, round: number): Message {
+  const of = ballot(round, from);
+  return {
+    kind: "heartbeat",
+    incarnation: from,
+    sequence: round,
+    sentAt: 0,
+    echoIncarnation: 0,
+    echoSentAt: 0,
+    echoHeldMs: 0,
+    nextInMs: 10,
+    hurry: false,
+    beats: [{ group: 1, voting: true, promised: of, logBallot: 0, voted: 0, last: 0, decided: 0, clock: 0, coordinates: of, slots: 0 }],
+  };
+}
+
+test("what is proposed or sent again at once travels in pieces", () => {
+  const core = new CoreNode({ id: 2, topology, limits: defaultLimits, durability: "sync", seed: 1, incarnation: 1 });
+  const now = { mono: 1_000, wall: 1_000_000 };
+  const proposals = (): Propose[] => core.drain().send.map(({ message }) => message).filter((message) => message.kind === "propose");
+  core.step({ kind: "receive", from: 1, message: coordinates(1, 1) }, now);
+  const commands = 400;
+  for (let ticket = 1; ticket <= commands; ticket++) {
+    core.step({ kind: "propose", ticket, group: 1, payload: new Uint8Array(70_000) }, now);
+  }
+  const first = proposals();
+  core.step({ kind: "receive", from: 3, message: coordinates(3, 2) }, now);
+  const again = proposals();
+  for (const sent of [first, again]) {
+    const numbers = sent.flatMap(({ batches }) => batches.map(({ sequence }) => sequence));
+    expect(numbers).toEqual(Array.from({ length: commands }, (_, index) => index + 1));
+    for (const { batches } of sent) {
+      const bytes = batches.reduce((sum, batch) => sum + batch.bytes.byteLength, 0);
+      expect(bytes).toBeLessThanOrEqual(defaultLimits.fetchBytes + 70_004);
+    }
+  }
+});
