@@ -100,6 +100,21 @@ const kv: readonly Command[] = [
     examples: ["kv ls user/", "kv ls --start a --end b --limit 10", "kv ls --keys-only | wc -l"],
     run: async (call) => (await import("./kv.ts")).ls(call),
   },
+  {
+    words: ["kv", "watch"],
+    summary: "entries, and every change of them, until interrupted",
+    operands: [{ name: "PREFIX", help: "only keys that begin with it", optional: true }],
+    flags: [
+      { name: "key", value: "KEY", help: "only this key" },
+      { name: "start", value: "KEY", help: "from this key on", maybeEmpty: true },
+      { name: "end", value: "KEY", help: "up to, but not including, this key" },
+      { name: "after", value: "POSITION", help: "only changes behind this position (default: first the entries there are)" },
+      { name: "count", short: "n", value: "N", help: "stop after N lines" },
+    ],
+    client: true,
+    examples: ["kv watch user/", "kv watch --key lock --ndjson", "kv watch user/ --after 0000000a3f2100010000"],
+    run: async (call) => (await import("./watch.ts")).watch(call),
+  },
 ];
 
 const logs: readonly Command[] = [

@@ -5,6 +5,7 @@
 import type { Runtime } from "../../edge/runtime.ts";
 import { type Carillon, type CarillonError, open } from "../../mod.ts";
 import { equal, eventually, ok, rejects, test } from "./check.ts";
+import { watches } from "./watches.ts";
 
 const topology = {
   nodes: [{ name: "n1" }],
@@ -50,6 +51,7 @@ export function carillon(runtime: Runtime): void {
     scans(fact);
     logs(fact);
     streams(fact);
+    watches(fact);
     edges(fact);
   }
 }

@@ -66,6 +66,28 @@ describe("kv", () => {
     expect(await carillon(["kv", "ls", "nobody/"])).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 
+  test("watch prints what there is and what changes, a line each, and goes on behind a position", async () => {
+    const first = (await carillon(["kv", "put", "watch/a", "two\nlines"])).stdout.trim();
+    const second = (await carillon(["kv", "put", "watch/b", "2"])).stdout.trim();
+    await carillon(["kv", "del", "watch/a"]);
+    const all = await carillon(["kv", "watch", "watch/", "--after", first, "--count", "2"]);
+    const [put, deleted] = all.stdout.trimEnd().split("\n").map((line) => line.split("\t"));
+    expect([all.code, put, deleted!.slice(1)]).toEqual([0, [second, "put", "watch/b", "2"], ["delete", "watch/a"]]);
+    const before = (await carillon(["kv", "watch", "--start", "watch/", "--end", "watch0", "-n", "1"])).stdout;
+    expect(before).toBe(`${second}\tput\twatch/b\t2\n`);
+    const following = carillon(["kv", "watch", "--key", "watch/c", "--count", "2", "--ndjson"]);
+    await Bun.sleep(500);
+    await carillon(["kv", "put", "watch/c", "now"]);
+    await carillon(["kv", "del", "watch/c"]);
+    const documents = (await following).stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(documents.filter(({ kind }) => kind !== "caught-up").map(({ kind, key }) => [kind, key])).toEqual([
+      ["put", "watch/c"],
+      ["delete", "watch/c"],
+    ]);
+    expect((await carillon(["kv", "watch", "watch/", "--key", "watch/c"])).code).toBe(2);
+    expect((await carillon(["kv", "watch", "watch/", "--after", "now"])).code).toBe(2);
+  });
+
   test("what is not there is exit code 3, and deleting it is fine", async () => {
     const get = await carillon(["kv", "get", "nobody"]);
     expect(get).toEqual({ code: 3, stdout: "", stderr: '✗ Cannot get "nobody": there is no such key\n  try: carillon kv ls\n' });

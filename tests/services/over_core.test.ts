@@ -88,6 +88,58 @@ test("writes at one node are read at another, and one of many compare-and-sets w
   });
 }, 20_000);
 
+test.each(["ts", "rr"] as const)("watches of two partitions agree at every node, under writers everywhere (%s)", async (merge) => {
+  await withCluster(async (cluster) => {
+    const begin = (await cluster.services[0]!.kv.put("a", "begin") as { version: string }).version;
+    const places: string[] = [];
+    const stop = new AbortController();
+    const heard = cluster.services.map(() => [] as string[]);
+    const watching = cluster.services.map(async ({ kv }, node) => {
+      for await (const change of kv.watch({}, { after: begin, signal: stop.signal })) {
+        if (change.kind === "put") heard[node]!.push(`${change.entry.version} ${change.entry.key}=${change.entry.text()}`);
+        if (change.kind === "delete") heard[node]!.push(`${change.position} -${change.key}`);
+      }
+    });
+    const writes = Array.from({ length: 120 }, async (_, n) => {
+      const { kv } = cluster.services[n % 3]!;
+      const key = `${"az"[n % 2]}/${n % 7}`;
+      if (n % 5 === 4) {
+        const { position, existed } = await kv.delete(key) as { position: string; existed: boolean };
+        return existed ? `${position} -${key}` : null;
+      }
+      const { version } = await kv.put(key, `${n}`) as { version: string };
+      places.push(version);
+      return `${version} ${key}=${n}`;
+    });
+    const wanted = (await Promise.all(writes)).filter((line) => line !== null).sort();
+    for (const until = performance.now() + 5_000; performance.now() < until && heard.some((lines) => lines.length < wanted.length);) {
+      await Bun.sleep(10);
+    }
+    for (const lines of heard) expect(lines).toEqual(wanted);
+    // Behind any of them, at another node, exactly the rest.
+    for (const [index, place] of places.entries()) {
+      if (index % 10 !== 0) continue;
+      const rest: string[] = [];
+      for await (const change of cluster.services[index % 3]!.kv.watch({}, { after: place })) {
+        if (change.kind === "caught-up") break;
+        rest.push(
+          change.kind === "put"
+            ? `${change.entry.version} ${change.entry.key}=${change.entry.text()}`
+            : `${change.position} -${change.key}`,
+        );
+      }
+      expect(rest).toEqual(wanted.filter((line) => line.slice(0, 20) > place));
+    }
+    // The other partition is silent, and says by its clock that nothing comes before.
+    const began = performance.now();
+    const last = await cluster.services[1]!.kv.put("a/last", "") as { version: string };
+    while (!heard[2]!.some((line) => line.startsWith(last.version)) && performance.now() - began < 5_000) await Bun.sleep(1);
+    expect(performance.now() - began).toBeLessThan(2_000);
+    stop.abort();
+    await Promise.allSettled(watching);
+  }, merge);
+}, 30_000);
+
 test("logs stay dense under writers everywhere, and appends across groups are atomic", async () => {
   await withCluster(async (cluster) => {
     const [a, b, c] = cluster.services as [Services, Services, Services];
