@@ -252,7 +252,8 @@ export class Acceptor {
     log.learn(above, entries);
     clock.see(log.topStamp);
     const lsn = context.out.record({ kind: "learn", group: id, promised: this.promised, above, entries });
-    this.#unpersisted.push({ lsn, ballot: 0, upTo: log.last });
+    // Entries of its own ballot continue what it votes for; any others leave it nothing to vote for.
+    this.#unpersisted.push({ lsn, ballot: this.promised === log.ballot ? log.ballot : 0, upTo: log.last });
     learner.learn();
     learner.count();
     this.catchUpWithAhead();
