@@ -5,7 +5,7 @@
 import { runSeed } from "./run.ts";
 
 /** Both merges, all durabilities and most faults come up among these. */
-export const digestSeeds: readonly number[] = [1, 2, 3, 7, 12, 23, 29];
+export const digestSeeds: readonly number[] = [5, 10, 12, 23];
 
 export function digestLines(): string[] {
   return digestSeeds.map((seed) => {
