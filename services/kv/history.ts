@@ -56,7 +56,9 @@ export class History {
   /** The buffer of a dropped chunk, for the next one. */
   #spare: Uint8Array | null = null;
   #oldest: Position = start;
-  readonly #listeners = new Set<() => void>();
+  /** Those for one key, of whom there may be very many, and all others. */
+  readonly #byKey = new Map<string, Set<() => void>>();
+  readonly #others = new Set<() => void>();
   readonly #reader = new Reader();
 
   /** `bytesMax`: of all chunks together; the newest two are kept in any case. */
@@ -76,8 +78,9 @@ export class History {
   }
 
   /** Takes what is left of `command`, from the length of the key on. Positions must ascend. */
-  add(op: number, position: Position, command: Reader): void {
+  add(op: number, position: Position, key: string, command: Reader): void {
     const size = headBytes + command.left;
+    const newest = this.#chunks.at(-1);
     const chunk = this.#room(size);
     const { bytes, used } = chunk;
     writeU32(bytes, used, size);
@@ -89,18 +92,32 @@ export class History {
     command.copy(command.left, bytes, used + headBytes);
     chunk.used = used + size;
     chunk.last = position;
-    if (this.#listeners.size > 0) { for (const changed of this.#listeners) changed(); }
+    if (this.#others.size > 0) { for (const changed of this.#others) changed(); }
+    if (this.#byKey.size > 0) this.#tell(chunk === newest ? this.#byKey.get(key) : undefined, chunk !== newest);
   }
 
   /**
-   * Calls `changed` after each change, whatever its key. A cursor must `seek` then: chunks do not wait for it, and only one
-   * that has seen everything up to now, or stands at a change of its own, is told apart from one that has missed something.
+   * Calls `changed` after each change in the range at least, and at the beginning of each chunk. A cursor must `seek` then: chunks
+   * do not wait for it, and only so is one for which there was nothing told apart from one that has missed something.
    */
-  listen(changed: () => void): () => void {
-    this.#listeners.add(changed);
+  listen(from: string, to: string | null, changed: () => void): () => void {
+    if (to !== `${from}\0`) {
+      this.#others.add(changed);
+      return () => {
+        this.#others.delete(changed);
+      };
+    }
+    const listeners = this.#byKey.get(from) ?? new Set();
+    this.#byKey.set(from, listeners.add(changed));
     return () => {
-      this.#listeners.delete(changed);
+      listeners.delete(changed);
+      if (listeners.size === 0 && this.#byKey.get(from) === listeners) this.#byKey.delete(from);
     };
+  }
+
+  #tell(listeners: ReadonlySet<() => void> | undefined, everybody: boolean): void {
+    if (everybody) { for (const each of this.#byKey.values()) for (const changed of each) changed(); }
+    else if (listeners !== undefined) { for (const changed of listeners) changed(); }
   }
 
   /** Null if changes behind `after` are gone. `after` may lie ahead of everything that is here. */

@@ -87,7 +87,7 @@ export class KvMachine implements Machine {
     reader.rewind(content);
     const result = op === opDelete ? deleted : this.#put(key, position, reader) ? replaced : created;
     reader.rewind(body);
-    this.history.add(op, position, reader);
+    this.history.add(op, position, key, reader);
     return result;
   }
 

@@ -152,10 +152,11 @@ class Watcher {
     }
     this.#unconfirmed = this.#parts.length;
     for (const part of this.#parts) {
-      this.#unlisten.push(part.machine.history.listen(() => {
+      const changed = (): void => {
         part.seek();
         this.#feed.wake();
-      }));
+      };
+      this.#unlisten.push(part.machine.history.listen(this.#keys.from, this.#keys.to, changed));
       const { subscription, groups } = part.replica;
       const confirmed = (): void => {
         part.cancel = null;

@@ -9,7 +9,7 @@ interface Raw extends AsyncDisposable {
 }
 
 /** A server that reads each request to its end and then does as it is told with the connection. */
-async function raw(answer: (socket: Socket, request: number) => void): Promise<Raw> {
+async function raw(answer: (socket: Socket, request: number, text: string) => void): Promise<Raw> {
   let requests = 0;
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
@@ -23,8 +23,9 @@ async function raw(answer: (socket: Socket, request: number) => void): Promise<R
       const length = Number(/^content-length: (\d+)/im.exec(text)?.[1] ?? 0);
       const chunked = /^transfer-encoding: chunked/im.test(text);
       if (chunked ? !text.endsWith("0\r\n\r\n") : text.length < head + 4 + length) return;
+      const whole = text;
       text = "";
-      answer(socket, ++requests);
+      answer(socket, ++requests, whole);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -193,4 +194,49 @@ test("a node that says nothing is not asked first again", async () => {
   await using client = await open([silent.url, other.url]);
   expect(await failure(client.kv.put("k", "v", { timeoutMs: 30 }))).toEqual(["timeout", "unknown"]);
   expect((await client.kv.put("k", "v", { timeoutMs: 1_000 })).ok).toBeTrue();
+});
+
+const watchHead = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+const placeOf = (n: number): string => String(n).padStart(20, "0");
+const putEvent = (n: number, id: boolean): string =>
+  `event: put\n${id ? `id: ${placeOf(n)}\n` : ""}data: {"kind":"put","key":"k","version":"${placeOf(n)}","type":"","text":"${n}"}\n\n`;
+
+test("a watch that breaks goes on at the next node behind the last it heard", async () => {
+  const asked: string[] = [];
+  const serve = (events: string) => (socket: Socket, _request: number, text: string): void => {
+    asked.push(text.split(" ")[1]!);
+    socket.end(watchHead + events);
+  };
+  const caughtUp = `event: caught-up\nid: ${placeOf(2)}\ndata: {"kind":"caught-up","position":"${placeOf(2)}"}\n\n`;
+  await using first = await raw(serve(putEvent(1, false) + caughtUp + putEvent(3, true) + putEvent(9, true).slice(0, -10)));
+  await using second = await raw(serve(putEvent(4, true)));
+  await using client = await open([first.url, second.url]);
+  const seen: string[] = [];
+  for await (const change of client.kv.watch({ prefix: "k" })) {
+    seen.push(change.kind === "put" ? change.entry.text() : change.kind);
+    if (seen.length === 3) await first[Symbol.asyncDispose]();
+    if (seen.length === 4) break;
+  }
+  // What was cut off in the middle is nothing.
+  expect([seen, asked]).toEqual([["1", "caught-up", "3", "4"], ["/v1/watch?prefix=k", `/v1/watch?prefix=k&after=${placeOf(3)}`]]);
+});
+
+test("a watch that breaks before it has caught up ends: a new beginning would repeat what was told", async () => {
+  await using breaks = await raw((socket) => socket.end(watchHead + putEvent(1, false)));
+  await using client = await open(breaks.url);
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const change of client.kv.watch({})) seen.push(change.kind);
+  })();
+  expect([await failure(reading), seen, breaks.requests]).toEqual([["unreachable", "none"], ["put"], 1]);
+});
+
+test("a watch that breaks before it has told anything begins again", async () => {
+  await using breaks = await raw((socket, request) => socket.end(watchHead + (request === 1 ? ": still here\n\n" : putEvent(1, false))));
+  await using client = await open(breaks.url);
+  for await (const change of client.kv.watch({})) {
+    expect(change.kind).toBe("put");
+    break;
+  }
+  expect(breaks.requests).toBe(2);
 });
