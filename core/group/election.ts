@@ -349,11 +349,16 @@ export class Election {
     const preferred = spec.acceptors[0]!;
     if (preferred === context.self) return;
     const beat = this.#group.beatOf(preferred);
-    const level = beat !== null && beat.voting && !context.peers.suspected(preferred, context.now) && beat.logBallot === log.ballot &&
-      beat.last >= log.decided;
+    const level = beat !== null && beat.voting && this.#wouldHear(preferred) && beat.logBallot === log.ballot && beat.last >= log.decided;
     if (!level) this.#preferredLevelSince = Infinity;
     else if (this.#preferredLevelSince === Infinity) this.#preferredLevelSince = context.now;
     else if (context.now >= this.#preferredLevelSince + handBackMs) this.handOver(preferred);
+  }
+
+  /** Whoever does not hear us does not hear that we made way either. */
+  #wouldHear(node: NodeId): boolean {
+    const { peers, now } = this.#group.context;
+    return !peers.suspected(node, now) && !peers.deaf(node, now);
   }
 
   /** Planned: stop proposing and let `to` (0: the best placed) take over without waiting for the lease. */
@@ -362,7 +367,7 @@ export class Election {
     const of = coordinator.ballot;
     if (of === 0) return;
     const target = to !== 0 && to !== context.self ? to : this.#bestPlaced();
-    if (target === 0 || !this.#group.spec.acceptors.includes(target)) return;
+    if (target === 0 || !this.#group.spec.acceptors.includes(target) || !this.#wouldHear(target)) return;
     coordinator.stop();
     this.#preferredLevelSince = Infinity;
     this.#loseLeader();
@@ -371,11 +376,10 @@ export class Election {
   }
 
   #bestPlaced(): NodeId {
-    const { context } = this.#group;
     let best: { node: NodeId; beat: Beat } | null = null;
     for (const node of this.#others()) {
       const beat = this.#group.beatOf(node);
-      if (!beat || !beat.voting || context.peers.suspected(node, context.now)) continue;
+      if (!beat || !beat.voting || !this.#wouldHear(node)) continue;
       if (!best || beat.last > best.beat.last) best = { node, beat };
     }
     return best?.node ?? 0;
