@@ -1,13 +1,21 @@
 /**
  * What the state machines cost by themselves: CPU time per operation and memory per record, without order, disk or
- * network. `bun bench/machine.ts [kv|log] [records] [bytes]`; defaults kv, 100 000 records of 1 024 bytes.
+ * network. `bun bench/machine.ts [kv|log|replica] [records] [bytes]`; defaults kv, 100 000 records of 1 024 bytes. `replica`
+ * is the KV machine behind its replica, with idempotency keys and without.
  */
+import type { Delivery } from "../core/effects.ts";
+import { type Entry, packCommands } from "../core/entry.ts";
+import { origin } from "../core/ids.ts";
+import { parseTopology } from "../core/topology.ts";
 import { Reader } from "../services/bytes.ts";
-import { headerBytes } from "../services/command.ts";
+import { headerBytes, keyedBit, kvService, stamp, withKey } from "../services/command.ts";
 import { encodeDelete, encodePut } from "../services/kv/command.ts";
 import { KvMachine } from "../services/kv/machine.ts";
 import { encodeAppend } from "../services/log/command.ts";
 import { LogMachine } from "../services/log/machine.ts";
+import type { Orderer } from "../services/orderer.ts";
+import { Replica } from "../services/replica.ts";
+import { Requests } from "../services/requests.ts";
 
 const which = process.argv[2] ?? "kv";
 const records = Number(process.argv[3] ?? 100_000);
@@ -54,7 +62,7 @@ function withKeys(command: Uint8Array): (n: number) => Uint8Array {
   };
 }
 
-const round = which === "kv" ? measureKv : measureLog;
+const round = which === "kv" ? measureKv : which === "log" ? measureLog : measureReplica;
 round();
 quiet = false;
 round();
@@ -90,4 +98,45 @@ function measureLog(): void {
   memory("log", before, logs.stats().heldBytes);
   measure("log append of 100", records / 100, () => apply(hundred));
   measure("log read of 100", records / 100, (n) => logs.read("audit", n * 100, 100, Infinity));
+}
+
+/** Commands of another node, one a delivery, so that nobody waits for the answer. */
+function measureReplica(): void {
+  let deliver: (delivery: Delivery) => void = () => {};
+  const orderer: Orderer = {
+    self: 1,
+    topology: parseTopology({ nodes: [{ name: "n1" }] }),
+    origin: origin(1, 1),
+    propose() {},
+    subscribe(_groups, _after, _demand, onDelivery) {
+      deliver = onDelivery;
+      return { more() {}, close() {} };
+    },
+    confirm: () => () => {},
+  };
+  const requests = new Requests(() => () => {}, { timeoutMs: 1, timeoutMsMax: 1 });
+  new Replica({ orderer, requests, home: 1, groups: [1], machines: [new KvMachine()] });
+  const from = origin(2, 1);
+  const apply = (bytes: Uint8Array) => {
+    const entry: Entry = {
+      instance: 1,
+      ballot: 1,
+      stamp: ++major,
+      count: 1,
+      slotBase: 0,
+      slots: 1,
+      kind: "batch",
+      batches: [{ origin: from, sequence: major, count: 1, bytes }],
+    };
+    deliver({ subscription: 1, group: 1, entry, from: 0, to: 1, repeated: null });
+  };
+  const put = encodePut(key(0), "", value, "always");
+  const plain = withKeys(packCommands([stamp(put.slice(), kvService, 1)]));
+  // The same place holds the idempotency key here, and the KV key stays what it is.
+  const keyed = withKeys(packCommands([stamp(withKey(encodePut("one", "", value, "always"), kvService, key(0)), kvService + keyedBit, 1)]));
+  measure("making a key and a command, for nothing", records, plain);
+  measure("put, no idempotency key", records, (n) => apply(plain(n)));
+  measure("put again, no idempotency key", records * 5, (n) => apply(plain(n)));
+  measure("put, a new idempotency key", records, (n) => apply(keyed(n)));
+  measure("put, a key of before", records, (n) => apply(keyed(n)));
 }

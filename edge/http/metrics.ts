@@ -136,6 +136,7 @@ function writeMerges(page: Page, { context: { view, now, names, metrics } }: Fro
     label: { group: replica.group, merges: replica.merges.join("+") },
   }));
   page.counter("carillon_apply_commands_total", "Commands applied.", replicas.map(({ label, commands }) => [label, commands] as const));
+  page.gauge("carillon_idempotency_keys", "Keys remembered.", replicas.map(({ label, sessions }) => [label, sessions] as const));
   const kvs = replicas.flatMap(({ label, kv }) => kv === null ? [] : [{ label, ...kv }]);
   page.gauge("carillon_kv_entries", "Entries held.", kvs.map(({ label, entries }) => [label, entries] as const));
   page.gauge("carillon_kv_bytes", "Keys and values held.", kvs.map(({ label, bytes }) => [label, bytes] as const));

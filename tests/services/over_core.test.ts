@@ -212,6 +212,49 @@ test.each(["ts", "rr"] as const)(
   20_000,
 );
 
+test.each(["ts", "rr"] as const)(
+  "a write with a key is made once: at two nodes at once, at a node that hears of it later, and after the coordinator has gone (%s)",
+  async (merge) => {
+    await withCluster(async (cluster) => {
+      const [a, b, c] = cluster.services as [Services, Services, Services];
+      await a.log("e").create({ group: "eu" });
+      await a.log("u").create({ group: "us" });
+      const kept = new Map<string, unknown>();
+      for (let n = 0; n < 30; n++) {
+        const options = { idempotencyKey: `${n}` };
+        const writes = [
+          (at: Services) => at.log("e").append(`${n}`, options),
+          (at: Services) => at.append(["u", "e"], [`${n}`], options),
+          (at: Services) => at.kv.put(`${n}`, `${n}`, { ...options, ifVersion: n % 2 ? null : "00000000000000010000" }),
+        ];
+        const write = writes[n % 3]!;
+        const both = await Promise.all([write(a), write(b)]);
+        const [one, other] = both.map(firstly);
+        expect(one).toEqual(other);
+        kept.set(`${n}`, one);
+        expect(firstly(await write(c))).toEqual(one);
+      }
+      await converged(cluster);
+      const coordinator = cluster.nodes[0]!.view().groups[0]!.coordinator - 1;
+      await cluster.services[coordinator]!.close();
+      await cluster.nodes[coordinator]!.close();
+      const left = cluster.services.find((_, index) => index !== coordinator)!;
+      for (let n = 0; n < 30; n += 3) {
+        const again = await left.log("e").append(`${n}`, { idempotencyKey: `${n}`, timeoutMs: 5_000 });
+        expect([again.replayed, firstly(again)]).toEqual([true, kept.get(`${n}`)]);
+      }
+      expect((await left.log("e").info()).next).toBe(20);
+      expect((await left.log("u").info()).next).toBe(10);
+    }, merge);
+  },
+  20_000,
+);
+
+/** An outcome without the word that it is not the first answer. */
+function firstly(outcome: object): unknown {
+  return JSON.parse(JSON.stringify(outcome, (name, value) => name === "replayed" ? undefined : value));
+}
+
 test("when the quorum is gone a write says it may still happen, and reads say they were not answered", async () => {
   await withCluster(async (cluster) => {
     const [a] = cluster.services as [Services];
