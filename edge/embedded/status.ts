@@ -4,6 +4,7 @@ import type { Durability } from "../../core/node.ts";
 import type { GroupSpec, Topology } from "../../core/topology.ts";
 import type { GroupView, NodeView } from "../../core/view.ts";
 import type { ClusterStatus, GroupStatus, Version } from "../../services/api.ts";
+import { withoutCoordinator } from "../readiness.ts";
 import { version } from "../version.ts";
 
 export interface StatusSources {
@@ -22,21 +23,27 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
   const nodeName = nameOf(topology.nodes);
   const peers = new Map(view.peers.map((peer) => [peer.node, peer]));
   const groups = topology.groups.map((group) => groupStatus(sources, group));
+  const node = nodeName(self);
+  const nodes = topology.nodes.map(({ id, name, region, http }) => {
+    const peer = peers.get(id);
+    const connected = id === self || (peer !== undefined && Number.isFinite(peer.heardAt) && !peer.suspected);
+    const known = http === "" && id === self ? url ?? "" : http;
+    return { id, name, region, http: known, connected, rttMs: peer?.rttMs ?? null };
+  });
   return {
     cluster: topology.cluster,
-    node: nodeName(self),
+    node,
     version,
     merge: topology.order.merge,
     durability,
     position,
-    nodes: topology.nodes.map(({ id, name, region, http }) => {
-      const peer = peers.get(id);
-      const connected = id === self || (peer !== undefined && Number.isFinite(peer.heardAt) && !peer.suspected);
-      const known = http === "" && id === self ? url ?? "" : http;
-      return { id, name, region, http: known, connected, rttMs: peer?.rttMs ?? null };
-    }),
+    nodes,
     groups,
-    notReady: [...notReady(sources, groups), ...(stopping ? ["this node is stopping"] : [])],
+    notReady: [
+      ...withoutCoordinator({ node, nodes, groups }, view),
+      ...withoutVote(sources),
+      ...(stopping ? ["this node is stopping"] : []),
+    ],
   };
 }
 
@@ -69,19 +76,11 @@ function rolesOf(self: NodeId, group: GroupSpec, seen: GroupView | undefined): s
   return roles;
 }
 
-/** Of what this node has to do with: a group it has no part in is nothing it could wait for. */
-function notReady({ self, topology, view }: StatusSources, groups: readonly GroupStatus[]): string[] {
-  const reasons: string[] = [];
-  for (const [index, { name, coordinator, roles }] of groups.entries()) {
-    if (roles.length === 0) continue;
-    const group = topology.groups[index]!;
-    const seen = view.groups.find((candidate) => candidate.group === group.id);
-    if (coordinator === null) reasons.push(`group ${name} has no coordinator yet`);
-    if (group.acceptors.includes(self) && seen !== undefined && !seen.voting) {
-      reasons.push(`group ${name} does not count this node's votes before the others have told it what it may have forgotten`);
-    }
-  }
-  return reasons;
+/** Without memory a node votes again only once the others have told it what it may have promised. */
+function withoutVote({ self, topology, view }: StatusSources): string[] {
+  return topology.groups
+    .filter(({ id, acceptors }) => acceptors.includes(self) && view.groups.some(({ group, voting }) => group === id && !voting))
+    .map(({ name }) => `group ${name} does not count this node's votes before the others have told it what it may have forgotten`);
 }
 
 /** Names of nodes or groups by id; an id nobody has shows as a number. */

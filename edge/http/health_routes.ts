@@ -2,6 +2,7 @@
 import type { Hono } from "hono";
 import { CarillonError, type ErrorCode } from "../../core/errors.ts";
 import { didYouMean } from "../suggest.ts";
+import { withoutCoordinator } from "../readiness.ts";
 import type { AppContext, HttpLimits } from "./context.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { metricsText } from "./metrics.ts";
@@ -72,13 +73,13 @@ function journalCheck({ metrics }: AppContext): Check {
 }
 
 async function readiness(context: AppContext, limits: HttpLimits): Promise<Check[]> {
-  const { notReady } = await context.carillon.status();
-  const { groups, subscriptions } = context.view();
-  const leaderless = groups.filter(({ coordinator }) => coordinator === 0).map(({ group }) => context.names.group(group));
-  const lag = subscriptions.reduce((most, subscription) => Math.max(most, subscription.lag), 0);
+  const status = await context.carillon.status();
+  const view = context.view();
+  const headless = withoutCoordinator(status, view);
+  const lag = view.subscriptions.reduce((most, subscription) => Math.max(most, subscription.lag), 0);
   return [
-    check("joined", notReady.join(", ")),
-    check("quorum", leaderless.length === 0 ? "" : `no coordinator heard of in ${leaderless.join(", ")}`),
+    check("joined", status.notReady.filter((reason) => !headless.includes(reason)).join(", ")),
+    check("quorum", headless.join(", ")),
     check("lag", lag <= limits.readyLagEntries ? "" : `${lag} entries behind, more than ${limits.readyLagEntries}`),
     journalCheck(context),
     check("draining", context.draining?.() ? "the node has been told to stop" : ""),

@@ -1,0 +1,50 @@
+// Which groups without a coordinator make a node unready.
+import { expect, test } from "bun:test";
+import { parseTopology } from "../../core/topology.ts";
+import type { NodeView } from "../../core/view.ts";
+import { clusterStatus } from "../../edge/embedded/status.ts";
+
+const topology = parseTopology({
+  nodes: [{ name: "fra" }, { name: "iad" }, { name: "sin" }, { name: "reader" }],
+  groups: [
+    { name: "home", acceptors: ["fra"] },
+    { name: "away", acceptors: ["sin"] },
+    { name: "world", acceptors: ["fra", "iad", "sin"], spans: ["home", "away"] },
+  ],
+});
+
+/** What `self` says of itself when these groups have a coordinator it knows of and these nodes are overdue. */
+function notReady(self: number, coordinated: readonly string[], silent: readonly number[]): readonly string[] {
+  const groups = topology.groups.map(({ id, name, acceptors }) => ({
+    group: id,
+    coordinator: coordinated.includes(name) ? acceptors[0]! : 0,
+    voting: true,
+    coordinates: 0,
+    logBallot: 0,
+    decided: 0,
+  }));
+  const peers = topology.nodes.filter(({ id }) => id !== self)
+    .map(({ id }) => ({ node: id, heardAt: 0, rttMs: 1, suspected: silent.includes(id) }));
+  const view = { groups, peers, subscriptions: [] } as unknown as NodeView;
+  return clusterStatus({ self, topology, durability: "sync", position: "0".repeat(20), view }).notReady;
+}
+
+test("a node that has all it needs is ready", () => expect(notReady(1, ["home", "away", "world"], [])).toEqual([]));
+
+test("a group whose acceptors are gone makes nobody else unready", () => {
+  expect(notReady(1, ["home", "world"], [3])).toEqual([]);
+});
+
+test("one that may have a coordinator nobody has told of yet does", () => {
+  expect(notReady(1, ["home", "world"], [])).toEqual(["group away has no coordinator yet"]);
+});
+
+test("its own groups always do", () => {
+  expect(notReady(1, ["home"], [2, 3])).toEqual(["group world has no coordinator: too few of its acceptors answer"]);
+});
+
+test("a node that votes nowhere is not ready before it hears of anybody", () => {
+  const alone = ["home", "away", "world"].map((name) => `group ${name} has no coordinator: too few of its acceptors answer`);
+  expect(notReady(4, [], [1, 2, 3])).toEqual(alone);
+  expect(notReady(4, ["home"], [2, 3])).toEqual([]);
+});
