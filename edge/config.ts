@@ -10,6 +10,7 @@ import type { Durability } from "../core/node.ts";
 import { parseTopology, type TopologyInput } from "../core/topology.ts";
 import { Partitions } from "../services/partitions.ts";
 import { secretLengthMin } from "./link/proof.ts";
+import { troubleOf } from "./runtime/trouble.ts";
 import { didYouMean, suggest } from "./suggest.ts";
 import {
   type Address,
@@ -260,7 +261,7 @@ class Values {
     try {
       return this.#sources.readSecret(text.slice(5));
     } catch (error) {
-      refuse(`${key}: ${text.slice(5)} cannot be read (${error instanceof Error ? error.message : error})`, error);
+      refuse(`${key}: ${text.slice(5)} cannot be read (${troubleOf(error)})`, error);
     }
   }
 

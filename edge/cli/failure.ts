@@ -80,14 +80,23 @@ function nextFor(error: CarillonError, words: readonly string[], operands: reado
     case "unexpected-offset":
       return `carillon log info ${word(operands[0])}`;
     case "config":
-      if (words[0] === "dev") return "carillon dev --port 0   (picks a free port)";
-      return words[0] === "config" ? "carillon start --help   (every setting)" : "carillon config check";
+      return nextForConfig(error.message, words[0]);
     case "trimmed":
     case "past-tail":
       return "the same with --clamp, to start at the nearest record";
     default:
       return null;
   }
+}
+
+/** What is wrong is in a file or in a flag, or it is the machine that has no room for this node. */
+function nextForConfig(message: string, verb = ""): string {
+  const port = /port is in use/.test(message);
+  const directory = /another process is using it|it belongs to|as data directory/.test(message);
+  if (verb === "dev" && port) return "carillon dev --port 0   (picks a free port)";
+  if (verb === "dev") return directory ? "carillon dev --data ./another-directory" : "carillon dev --help";
+  if (verb === "start" && (port || directory)) return "carillon config show --origin   (which setting it is, and where it comes from)";
+  return "carillon start --help   (every setting)";
 }
 
 /** After a write that may have happened. */

@@ -2,6 +2,7 @@
 import { CarillonError } from "../../core/errors.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { settings } from "../config/settings.ts";
+import { troubleOf } from "../runtime/trouble.ts";
 import { hostName, readTextIfThere, readTextNow } from "../runtime/system.ts";
 import type { Call } from "./command.ts";
 
@@ -11,7 +12,9 @@ const usualFile = "carillon.toml";
 export async function configOf(call: Call): Promise<{ readonly config: Config; readonly file: string | null }> {
   const named = call.text("config") ?? (call.environment.CARILLON_CONFIG || undefined);
   const path = named ?? usualFile;
-  const text = await readTextIfThere(path);
+  const text = await readTextIfThere(path).catch((error: unknown): never => {
+    throw new CarillonError("config", `Cannot read the configuration ${path}: ${troubleOf(error)}`, { cause: error });
+  });
   if (text === null && named !== undefined) {
     throw new CarillonError("config", `Cannot read the configuration ${path}: there is no such file`);
   }

@@ -10,7 +10,7 @@ const groupKeys = ["name", "id", "acceptors", "learners", "proposers", "ring", "
 
 /** `[[nodes]]` with names inside, or `[nodes.NAME]`. */
 export function readNodes(value: unknown): NodeInput[] {
-  return named(value, "nodes").map(({ name, table, place }): NodeInput => {
+  const nodes = named(value, "nodes").map(({ name, table, place }): NodeInput => {
     onlyKeys(table, nodeKeys, place);
     return {
       name,
@@ -20,6 +20,19 @@ export function readNodes(value: unknown): NodeInput[] {
       ...optional(table, "http", httpUrl, place),
     };
   });
+  for (const key of ["link", "http"] as const) noneTwice(nodes, key);
+  return nodes;
+}
+
+/** A line copied and not changed: the node would wait for a peer that is somebody else. */
+function noneTwice(nodes: readonly NodeInput[], key: "link" | "http"): void {
+  const owners = new Map<string, string>();
+  for (const { name, [key]: address } of nodes) {
+    if (address === undefined) continue;
+    const owner = owners.get(address);
+    if (owner !== undefined && owner !== name) refuse(`[[nodes]]: "${owner}" and "${name}" have the same ${key}, ${address}`);
+    owners.set(address, name);
+  }
 }
 
 /** `[groups.NAME]`, or `[[groups]]` with names inside. */

@@ -86,6 +86,7 @@ class Http2Link implements Link {
     existing?.close();
     const opened = new Peer(this.#options.runtime, {
       peer,
+      name: this.#options.topology.nodes.find(({ id }) => id === peer)?.name ?? String(peer),
       address,
       delayMs: this.#options.delayMs?.(peer) ?? 0,
       dial: (lane) => this.#dial(peer, address, lane),

@@ -13,6 +13,8 @@ const tellMs = 3_000;
 
 export interface PeerOptions {
   readonly peer: NodeId;
+  /** For sentences. */
+  readonly name: string;
   readonly address: string;
   readonly delayMs: Millis;
   dial(lane: LaneNumber): Dial;
@@ -105,7 +107,7 @@ export class Peer {
 
   #works(): void {
     this.#failingSince = null;
-    if (this.#told !== "") this.#options.onNotice(`Connected to node ${this.#options.peer} at ${this.address} again`);
+    if (this.#told !== "") this.#options.onNotice(`Connected to node ${this.#options.name} at ${this.address} again`);
     this.#told = "";
   }
 
@@ -116,7 +118,7 @@ export class Peer {
     if (!worthTelling || reason === this.#told) return;
     this.#told = reason;
     const hint = refused ? " (another cluster secret, another cluster, or another node at this address)" : "";
-    this.#options.onNotice(`Cannot reach node ${this.#options.peer} at ${this.address}: ${reason}${hint}`);
+    this.#options.onNotice(`Cannot reach node ${this.#options.name} at ${this.address}: ${reason}${hint}`);
   }
 
   #now(): Millis {

@@ -7,17 +7,21 @@ import { mkdir, open as openHandle, readdir, rename, rm, stat } from "node:fs/pr
 import { join, resolve } from "node:path";
 import { platform } from "node:process";
 import type { Disk, DiskFile } from "../runtime.ts";
+import { CarillonError } from "../../core/errors.ts";
 import { lockDirectory } from "./lock.ts";
+import { troubleOf } from "./trouble.ts";
 
 type Done = (error: Error | null) => void;
 
 /** One step of a preallocation: small enough not to hold up somebody else's sync for long. */
 const stepBytes = 1 << 20;
 
-/** Creates the directory if it is not there. */
+/** Creates the directory if it is not there. Throws CarillonError `config` if it cannot. */
 export async function openDisk(directory: string): Promise<Disk> {
   const root = resolve(directory);
-  await mkdir(root, { recursive: true });
+  await mkdir(root, { recursive: true }).catch((error: unknown): never => {
+    throw new CarillonError("config", `Cannot use "${root}" as data directory: ${troubleOf(error)}`, { cause: error });
+  });
   const path = (file: string): string => {
     if (!/^[\w.-]+$/.test(file)) throw new RangeError(`Cannot use ${JSON.stringify(file)} as a file name: it is not plain`);
     return join(root, file);

@@ -56,7 +56,7 @@ async function refused(runtime: Runtime): Promise<void> {
   const [a, b] = [await end(runtime, 1), await end(runtime, 2, "quite another secret")];
   a.link.open(2, b.link.address);
   await eventually("both have said it", () => a.notices.length > 0 && b.notices.length > 0);
-  ok(a.notices[0]!.startsWith(`Cannot reach node 2 at ${b.link.address}: the peer answered 401`), a.notices[0]!);
+  ok(a.notices[0]!.startsWith(`Cannot reach node b at ${b.link.address}: the peer answered 401`), a.notices[0]!);
   equal(b.notices, ["Cannot accept a link stream from node 1: it does not have our cluster secret"]);
   await Promise.all([a.link.close(), b.link.close()]);
 }

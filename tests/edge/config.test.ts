@@ -203,6 +203,12 @@ describe("complaints name the place and what was meant", () => {
       "Cannot use cluster.secret: it must have at least 16 characters",
     ],
     [
+      "a line copied and not changed",
+      `[[nodes]]\nname = "a"\nlink = "h:1"\n[[nodes]]\nname = "b"\nlink = "h:1"`,
+      {},
+      'Cannot use [[nodes]]: "a" and "b" have the same link, h:1',
+    ],
+    [
       "key ranges that overlap",
       `[groups.a]\nkeys = { from = "" }\n[groups.b]\nkeys = { from = "m" }`,
       {},

@@ -305,7 +305,7 @@ describe("who gets in", () => {
     await until("both have said it", () => a.notices.length > 0 && b.notices.length > 0);
     await Bun.sleep(300);
     expect(a.notices).toEqual([
-      `Cannot reach node 2 at ${b.link.address}: the peer answered 401 (another cluster secret, another cluster, or another node at this address)`,
+      `Cannot reach node b at ${b.link.address}: the peer answered 401 (another cluster secret, another cluster, or another node at this address)`,
     ]);
     expect(b.notices).toEqual(["Cannot accept a link stream from node 1: it does not have our cluster secret"]);
     expect([a.unreachable, b.heard]).toEqual([[], []]);
