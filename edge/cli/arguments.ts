@@ -92,8 +92,9 @@ function parseFlags(flags: readonly Flag[], argv: readonly string[], next: strin
     "--": true,
     unknown: (argument: string, key?: string): unknown => {
       if (key === undefined) return true;
-      const names = flags.map((flag) => flag.name);
-      throw new UsageError(`Cannot use ${argument.split("=")[0]}: there is no such flag${didYouMean(key, names)}`, next);
+      const guess = suggest(key, flags.map((flag) => flag.name));
+      const hint = guess === null ? "" : `; did you mean --${guess}?`;
+      throw new UsageError(`Cannot use ${argument.split("=")[0]}: there is no such flag${hint}`, next);
     },
   });
   const found = new Map<string, string | boolean | readonly string[]>();

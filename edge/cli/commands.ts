@@ -272,7 +272,7 @@ const node: readonly Command[] = [
       { name: "exit-after-ready", help: "stop as soon as everything has been measured" },
     ],
     examples: ["demo", "demo --regions fra,iad,sin --nodes-per-region 3", "demo --delay fra-iad=88 --delay fra-sin=158"],
-    notes: ["Keys while it runs: k kill a node, p cut off a region, r repair, q quit."],
+    notes: ["Keys while it runs: k kill a node, p cut off a region, r repair, m measure again, q quit."],
     run: async (call) => (await import("./demo.ts")).demo(call),
   },
 ];

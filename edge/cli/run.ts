@@ -17,6 +17,7 @@ export async function run(argv: readonly string[], environment: Environment): Pr
   try {
     const [first, ...rest] = argv;
     if (first === "help") return await help(output, rest);
+    if (rest.length === 1 && ["--help", "-h"].includes(rest[0]!) && isFamily(first!)) return await help(output, [first!]);
     const { command, operands, flags } = parseCommandLine(commands, argv);
     output = outputOf(flags, environment);
     if (command === null) {
@@ -37,6 +38,11 @@ export async function run(argv: readonly string[], environment: Environment): Pr
     await output.note(`  try: ${failure.next}`);
     return failure.exit;
   }
+}
+
+/** A word that is no command by itself, but begins some: `kv`. */
+function isFamily(word: string): boolean {
+  return commands.some((command) => command.words.length > 1 && command.words[0] === word);
 }
 
 /** `carillon help`, `carillon help kv`, `carillon help kv put`. */
