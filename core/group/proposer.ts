@@ -64,16 +64,25 @@ export class Proposer {
     }
   }
 
+  /** Time enough to come round: there, to the acceptors and back, with what they do in between. */
+  #patience(): Millis {
+    const { spec, context } = this.#group;
+    let rtt = 0;
+    for (const node of spec.acceptors) rtt = Math.max(rtt, context.peers.rttMs(node));
+    return context.limits.resendMs + 2 * rtt;
+  }
+
   #close(): void {
-    const { limits, now } = this.#group.context;
+    const { now } = this.#group.context;
+    const waitMs = this.#patience();
     const batch = { origin: this.#origin, sequence: ++this.#sequence, count: this.#open.length, bytes: packCommands(this.#open) };
     this.#open = [];
     this.#openBytes = 0;
-    this.#pending.set(batch.sequence, { batch, sendAgainAt: now + limits.resendMs, waitMs: limits.resendMs });
+    this.#pending.set(batch.sequence, { batch, sendAgainAt: now + waitMs, waitMs });
     this.#pendingBytes += batch.bytes.byteLength + batchOverheadBytes;
     this.#pendingCommands += batch.count;
     this.#fresh.push(batch);
-    this.#resendAt = Math.min(this.#resendAt, now + limits.resendMs);
+    this.#resendAt = Math.min(this.#resendAt, now + waitMs);
   }
 
   flush(): void {
@@ -87,11 +96,11 @@ export class Proposer {
   /** Somebody else coordinates now: whatever the old coordinator had not logged is lost to the new one. */
   coordinatorChanged(): void {
     this.#fresh = [];
-    const { now, limits } = this.#group.context;
+    const waitMs = this.#patience();
     const batches: Batch[] = [];
     for (const pending of this.#pending.values()) {
-      pending.sendAgainAt = now + limits.resendMs;
-      pending.waitMs = limits.resendMs;
+      pending.sendAgainAt = this.#group.context.now + waitMs;
+      pending.waitMs = waitMs;
       batches.push(pending.batch);
     }
     this.#send(batches);
@@ -101,12 +110,13 @@ export class Proposer {
     const { now, limits } = this.#group.context;
     if (now < this.#resendAt) return;
     this.#resendAt = Infinity;
+    const most = 16 * this.#patience();
     const batches: Batch[] = [];
     let bytes = 0;
     for (const pending of this.#pending.values()) {
       if (now >= pending.sendAgainAt && bytes < limits.fetchBytes) {
         bytes += pending.batch.bytes.byteLength;
-        pending.waitMs = Math.min(pending.waitMs * 2, 16 * limits.resendMs);
+        pending.waitMs = Math.min(pending.waitMs * 2, most);
         pending.sendAgainAt = now + pending.waitMs;
         batches.push(pending.batch);
       }

@@ -1,5 +1,6 @@
-/** A new coordinator gets everything undecided, in messages of bounded size. */
+/** What is undecided is sent again: to a new coordinator at once, in messages of bounded size; to the same when it had time to come round. */
 import { expect, test } from "bun:test";
+import type { Input } from "../../core/effects.ts";
 import { ballot, type NodeId } from "../../core/ids.ts";
 import { defaultLimits } from "../../core/limits.ts";
 import type { Message, Propose } from "../../core/message.ts";
@@ -8,15 +9,20 @@ import { parseTopology } from "../../core/topology.ts";
 
 const topology = parseTopology({ nodes: ["n1", "n2", "n3"].map((name) => ({ name })) });
 
-function coordinates(from: NodeId, round: number): Message {
+/** `echoes`: it says that it heard what we said then, at once. */
+function coordinates(
+  from: NodeId,
+  round: number,
+  echoes: { readonly incarnation: number; readonly sentAt: number } | null = null,
+): Message {
   const of = ballot(round, from);
   return {
     kind: "heartbeat",
     incarnation: from,
     sequence: round,
     sentAt: 0,
-    echoIncarnation: 0,
-    echoSentAt: 0,
+    echoIncarnation: echoes?.incarnation ?? 0,
+    echoSentAt: echoes?.sentAt ?? 0,
     echoHeldMs: 0,
     nextInMs: 10,
     hurry: false,
@@ -44,4 +50,28 @@ test("what is proposed or sent again at once travels in pieces", () => {
       expect(bytes).toBeLessThanOrEqual(defaultLimits.fetchBytes + 70_004);
     }
   }
+});
+
+test("a far coordinator is not sent everything twice", () => {
+  const core = new CoreNode({ id: 2, topology, limits: defaultLimits, durability: "sync", seed: 1, incarnation: 1 });
+  const rtt = 400;
+  let now = 1_000;
+  const step = (input: Input): number => {
+    core.step(input, { mono: now, wall: now * 1_000 });
+    return core.drain().send.filter(({ message }) => message.kind === "propose").length;
+  };
+  step({ kind: "wake" });
+  now += rtt;
+  step({ kind: "receive", from: 1, message: coordinates(1, 1, { incarnation: 1, sentAt: now - rtt }) });
+  expect(step({ kind: "propose", ticket: 1, group: 1, payload: new Uint8Array(9) })).toBe(1);
+  const sentAt = now;
+  let again = 0;
+  for (let round = 2; again === 0 && now < sentAt + 5_000; round++) {
+    now += 10;
+    const message = coordinates(1, 1, { incarnation: 1, sentAt: now - rtt });
+    again = step({ kind: "receive", from: 1, message: { ...message, sequence: round } as Message });
+  }
+  // There, to the farthest acceptor, and back here is a round trip and a half at most.
+  expect(now - sentAt).toBeGreaterThan(1.5 * rtt);
+  expect(now - sentAt).toBeLessThan(defaultLimits.resendMs + 3 * rtt);
 });
