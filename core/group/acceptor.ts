@@ -200,7 +200,7 @@ export class Acceptor {
   catchUpWithAhead(): void {
     const { log } = this.#group;
     const ahead = this.#ahead;
-    if (!ahead || ahead.ballot < this.lowest) return;
+    if (!ahead || ahead.ballot < this.lowest || ahead.ballot < log.ballot) return;
     if (ahead.ballot > log.ballot && !this.#installAhead(ahead)) return;
     let next = ahead.entries.get(log.last + 1);
     for (const instance of ahead.entries.keys()) if (instance <= log.last) ahead.entries.delete(instance);
