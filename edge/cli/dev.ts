@@ -46,10 +46,10 @@ async function banner({ output }: Call, node: LocalCarillon, data: string | unde
     `  curl -X PUT ${short}/v1/kv/hello -d world`,
     `  curl ${short}/v1/kv/hello`,
     `  curl '${short}/v1/kv?prefix='`,
-    `  curl -N '${short}/v1/watch?prefix='`,
     `  curl -X PUT ${short}/v1/logs/audit`,
     `  curl -X POST ${short}/v1/logs/audit/records -d 'first record'`,
     `  curl '${short}/v1/logs/audit/records?from=0'`,
+    `  curl -N '${short}/v1/watch?prefix='   # changes as they come, until Ctrl-C`,
     "",
     `ready in ${Math.round(sinceStartMs())} ms`,
   ];
