@@ -3,11 +3,13 @@
  * to the coordinator, and sends the same batch again to a new one or after silence.
  */
 import { type Batch, batchOverheadBytes, type Entry, packCommands } from "../entry.ts";
-import { type Millis, type Origin, origin } from "../ids.ts";
+import { type Ballot, type Millis, type Origin, origin } from "../ids.ts";
 import type { Group } from "./group.ts";
 
 interface Pending {
   readonly batch: Batch;
+  /** Whose coordinator got it last; 0 for nobody yet. */
+  sentIn: Ballot;
   sendAgainAt: Millis;
   waitMs: Millis;
 }
@@ -78,7 +80,7 @@ export class Proposer {
     const batch = { origin: this.#origin, sequence: ++this.#sequence, count: this.#open.length, bytes: packCommands(this.#open) };
     this.#open = [];
     this.#openBytes = 0;
-    this.#pending.set(batch.sequence, { batch, sendAgainAt: now + waitMs, waitMs });
+    this.#pending.set(batch.sequence, { batch, sentIn: 0, sendAgainAt: now + waitMs, waitMs });
     this.#pendingBytes += batch.bytes.byteLength + batchOverheadBytes;
     this.#pendingCommands += batch.count;
     this.#fresh.push(batch);
@@ -93,16 +95,23 @@ export class Proposer {
     this.#send(batches);
   }
 
-  /** Somebody else coordinates now: whatever the old coordinator had not logged is lost to the new one. */
+  /**
+   * Somebody else coordinates now: whatever the old coordinator had not logged is lost to the new one. One that was only
+   * silent for a while has what it was sent: to repeat it all would add to the load that may have kept it silent.
+   */
   coordinatorChanged(): void {
     this.#fresh = [];
     const waitMs = this.#patience();
+    const later = this.#group.context.now + waitMs;
     const batches: Batch[] = [];
     for (const pending of this.#pending.values()) {
-      pending.sendAgainAt = this.#group.context.now + waitMs;
+      const sent = pending.sentIn === this.#group.election.leaderBallot;
+      if (!sent) batches.push(pending.batch);
+      // Or it was lost with a link that broke: then its turn comes as soon as if it had been sent now.
+      pending.sendAgainAt = sent ? Math.min(pending.sendAgainAt, later) : later;
       pending.waitMs = waitMs;
-      batches.push(pending.batch);
     }
+    if (this.#pending.size > 0) this.#resendAt = Math.min(this.#resendAt, later);
     this.#send(batches);
   }
 
@@ -128,8 +137,9 @@ export class Proposer {
   #send(batches: readonly Batch[]): void {
     if (batches.length === 0) return;
     const { coordinator, election, context, id, shape, spec } = this.#group;
+    if (coordinator.ballot === 0 && election.leader === 0) return;
+    for (const { sequence } of batches) this.#pending.get(sequence)!.sentIn = election.leaderBallot;
     if (coordinator.ballot !== 0) return coordinator.enqueue(batches);
-    if (election.leader === 0) return;
     const to = spec.shape === "ring" ? shape.successors() : [election.leader];
     // In pieces: a link takes no message of any size, and everything pending may be on its way to a new coordinator.
     for (let from = 0, end = 0, bytes = 0; end < batches.length; from = end, bytes = 0) {

@@ -75,3 +75,22 @@ test("a far coordinator is not sent everything twice", () => {
   expect(now - sentAt).toBeGreaterThan(1.5 * rtt);
   expect(now - sentAt).toBeLessThan(defaultLimits.resendMs + 3 * rtt);
 });
+
+test("a coordinator heard again after a silence gets only what it was not sent", () => {
+  const core = new CoreNode({ id: 2, topology, limits: defaultLimits, durability: "sync", seed: 1, incarnation: 1 });
+  let now = 1_000;
+  const step = (input: Input): number[] => {
+    core.step(input, { mono: ++now, wall: now * 1_000 });
+    const sent = core.drain().send.map(({ message }) => message).filter((message) => message.kind === "propose");
+    return sent.flatMap(({ batches }) => batches.map(({ sequence }) => sequence));
+  };
+  const propose = (ticket: number): number[] => step({ kind: "propose", ticket, group: 1, payload: new Uint8Array(9) });
+  step({ kind: "receive", from: 1, message: coordinates(1, 1) });
+  expect(propose(1)).toEqual([1]);
+  step({ kind: "unreachable", node: 1 });
+  expect(core.view().groups[0]!.coordinator).toBe(0);
+  expect(propose(2)).toEqual([]);
+  expect(step({ kind: "receive", from: 1, message: { ...coordinates(1, 1), sequence: 2 } as Message })).toEqual([2]);
+  // A new one gets both.
+  expect(step({ kind: "receive", from: 3, message: coordinates(3, 2) })).toEqual([1, 2]);
+});
