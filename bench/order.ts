@@ -122,6 +122,6 @@ for (const storage of storages) {
 }
 console.log(table(["storage", "shape", "bytes", "ordered per second", "MB/s", "mean ms", "p99 ms", "CPU us/message, 3 nodes"], rows));
 console.log(
-  "\nThe paper's own implementation, three nodes on two cores, in memory: 13 028/s at 512 B (20 867/s with more outstanding),\n" +
+  "\nThe paper's reference implementation, three nodes on two cores, in memory: 13 028/s at 512 B (20 867/s with more outstanding),\n" +
     "9 531/s at 8 KB, 4 695/s at 32 KB; with synchronous disks 182/s at 512 B.",
 );
