@@ -93,7 +93,8 @@ function parseFlags(flags: readonly Flag[], argv: readonly string[], next: strin
     unknown: (argument: string, key?: string): unknown => {
       if (key === undefined) return true;
       const guess = suggest(key, flags.map((flag) => flag.name));
-      const hint = guess === null ? "" : `; did you mean --${guess}?`;
+      const operand = /^-\d/.test(argument) ? " (what is no flag goes behind --)" : "";
+      const hint = guess === null ? operand : `; did you mean --${guess}?`;
       throw new UsageError(`Cannot use ${argument.split("=")[0]}: there is no such flag${hint}`, next);
     },
   });

@@ -71,7 +71,10 @@ function nextFor(error: CarillonError, words: readonly string[], operands: reado
     case "draining":
       return "carillon status";
     case "not-found":
-      if (words.join(" ") === "log append") return `carillon log create ${word(operands[0])}`;
+      // With --also it may be another log than the one that stands first.
+      if (words.join(" ") === "log append") {
+        return `carillon log create ${word(/^Cannot find log "([^"]+)"/.exec(error.message)?.[1] ?? operands[0])}`;
+      }
       return words[0] === "log" ? "carillon log ls" : words[0] === "kv" ? "carillon kv ls" : "carillon status";
     case "no-spanning-group":
       return "carillon status   (shows which groups span which)";

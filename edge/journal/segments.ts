@@ -4,6 +4,7 @@
  */
 import { CarillonError } from "../../core/errors.ts";
 import type { Disk, DiskFile } from "../runtime.ts";
+import { troubleOf } from "../runtime/trouble.ts";
 import { alignSector } from "./frame.ts";
 
 export const segmentBytesDefault: number = 16 << 20;
@@ -72,7 +73,7 @@ export class Segments {
     try {
       await this.#making.get(number);
     } catch (cause) {
-      throw new CarillonError("disk-full", `Cannot extend the journal: ${cause instanceof Error ? cause.message : cause}`, { cause });
+      throw new CarillonError("disk-full", `Cannot extend the journal: ${troubleOf(cause)}`, { cause });
     }
     this.#making.delete(number);
     return await this.#disk.open(segmentName(number));

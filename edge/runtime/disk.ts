@@ -45,7 +45,9 @@ export async function openDisk(directory: string): Promise<Disk> {
         for (let at = 0; at < bytes; at += zeros.byteLength) {
           const step = zeros.subarray(0, Math.min(zeros.byteLength, bytes - at));
           const { bytesWritten } = await handle.write(step, 0, step.byteLength, at);
-          if (bytesWritten !== step.byteLength) throw new Error(`Cannot write to "${file}": the disk took ${bytesWritten} bytes`);
+          if (bytesWritten !== step.byteLength) {
+            throw new Error(`Cannot write to "${file}": the disk took ${bytesWritten} of ${step.byteLength} bytes, so it is full`);
+          }
           await handle.datasync();
         }
         await handle.sync();
