@@ -51,8 +51,10 @@ export class Group {
   readonly catchUp: CatchUp;
   readonly shape: Shape;
   readonly #beats = new Map<NodeId, Beat>();
-  /** The first word of each other acceptor that knew of this life of ours: what a node without memory must reach. */
+  /** Of a node without memory: the newest word of each other acceptor that knew of this life of ours. */
   readonly #witnesses = new Map<NodeId, Beat>();
+  /** And the highest ballot whose coordinator was among them, with how far its log went when it first said so. */
+  #guide: { readonly ballot: Ballot; readonly last: Instance } = { ballot: 0, last: 0 };
   #hinted: Instance = 0;
   #hintAt: Millis = Infinity;
 
@@ -145,25 +147,28 @@ export class Group {
   }
 
   /**
-   * A node without memory may have promised and voted anything in its last life. It votes again once
-   * all other acceptors have spoken to this life and its log is at least as good as the best of theirs:
-   * whatever was decided with its old vote another of them voted for too.
+   * A node without memory may have promised and voted anything in its last life, and some of its votes may still
+   * be counted. It votes again once all other acceptors have spoken to this life, in the ballot of a coordinator that
+   * has spoken to it too, is not outdone by anything they promised, and whose log it holds as far as that then went:
+   *  - an old vote in that ballot was for an entry of that coordinator, and is held again;
+   *  - an old vote in a lower one was shared by others who have since promised this ballot, so it is in its log;
+   *  - an old promise to a candidate is known by that candidate's own promise.
+   * If it coordinated itself, the others must begin a new ballot first. If nobody ever promised anything, it may begin.
    */
   #remember(from: NodeId, beat: Beat): void {
     if (!this.spec.acceptors.includes(from) || this.context.peers.heardUsAt(from) === -Infinity) return;
-    if (!this.#witnesses.has(from)) this.#witnesses.set(from, beat);
+    this.#witnesses.set(from, beat);
+    if (beat.coordinates > this.#guide.ballot) this.#guide = { ballot: beat.coordinates, last: beat.last };
     if (this.#witnesses.size < this.spec.acceptors.length - 1) return;
-    let best: Beat = beat;
     let promised: Ballot = 0;
-    let decided: Instance = 0;
+    let fresh = true;
     for (const witness of this.#witnesses.values()) {
       promised = Math.max(promised, witness.promised);
-      decided = Math.max(decided, witness.decided);
-      if (witness.logBallot > best.logBallot || (witness.logBallot === best.logBallot && witness.last > best.last)) best = witness;
+      fresh = fresh && witness.promised === 0 && witness.last === 0;
     }
-    const level = this.log.ballot > best.logBallot || (this.log.ballot === best.logBallot && this.log.last >= best.last) ||
-      this.log.decided >= best.last;
-    if (!level || this.log.decided < decided) return;
+    const { ballot, last } = this.#guide;
+    const level = ballot !== 0 && ballot >= promised && this.log.ballot === ballot && this.log.last >= last;
+    if (!fresh && !level) return;
     this.acceptor.remember(promised);
     this.voting = true;
   }
