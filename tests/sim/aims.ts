@@ -7,7 +7,7 @@ import { parseTopology } from "../../core/topology.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "./prng.ts";
 
-export type Aim = "usurpers" | "strangers";
+export type Aim = "usurpers" | "strangers" | "forgetters";
 
 /**
  * Coordinators are made to give way all the time, on a network that loses and reorders, with wall clocks seconds
@@ -80,4 +80,22 @@ function strangers(plan: Plan, prng: Prng): Plan {
   };
 }
 
-export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, strangers };
+/** Nodes without disks that crash all the time, while wall clocks are set back and forth; one node only learns. */
+function forgetters(plan: Plan, prng: Prng): Plan {
+  const stormy = usurpers(plan, prng);
+  return {
+    ...stormy,
+    durability: "memory",
+    network: { ...stormy.network, delayTypicalMs: prng.pick([0.5, 2]), loss: prng.pick([0, 0.1, 0.3]) },
+    clock: { offsetMs: prng.pick([0, 3_000]), drift: 0.001, stepMs: 3_000, stepEveryMs: 100 },
+    trouble: {
+      ...stormy.trouble,
+      partitionEveryMs: prng.range(200, 600),
+      crashEveryMs: prng.range(30, 100),
+      downMs: prng.pick([0.5, 5]),
+      handoverEveryMs: prng.range(50, 300),
+    },
+  };
+}
+
+export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, strangers, forgetters };

@@ -165,12 +165,14 @@ export class Faults {
     });
   }
 
-  /** Without a disk only as many may be gone or still asking as the others can make up for: one per group. */
+  /**
+   * Without a disk only one acceptor of a group may be gone or still asking at a time, and the others must be able to
+   * begin a ballot without it.
+   */
   #mayForget(node: NodeId): boolean {
     if (this.#plan.durability !== "memory") return true;
-    return this.#plan.topology.groups.every(({ id, acceptors, q1, q2 }) =>
-      !acceptors.includes(node) ||
-      (Math.min(q1, q2) > 1 && acceptors.every((other) => this.#remembers(other, id)))
+    return this.#plan.topology.groups.every(({ id, acceptors, q1 }) =>
+      !acceptors.includes(node) || (q1 < acceptors.length && acceptors.every((other) => this.#remembers(other, id)))
     );
   }
 

@@ -6,6 +6,7 @@ import { assert } from "../../core/assert.ts";
 import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { Ballot, GroupId, Instance } from "../../core/ids.ts";
+import { demand } from "./oracle/violation.ts";
 
 export class GroupState {
   promised: Ballot = 0;
@@ -29,11 +30,10 @@ export class GroupState {
     const before = this.entries.at(-1);
     assert(entry.instance === this.last + 1, `Cannot append instance ${entry.instance}: the log ends at ${this.last}`);
     if (before !== undefined) {
-      assert(
-        entry.stamp >= before.stamp + before.count,
-        `Cannot append instance ${entry.instance}: its stamp is not above the one before (I3)`,
-      );
-      assert(entry.slotBase === before.slotBase + before.slots, `Cannot append instance ${entry.instance}: its slots do not continue (I7)`);
+      const increases = entry.stamp >= before.stamp + before.count;
+      demand(increases, "stamps", () => `instance ${entry.instance} is appended and its stamp is not above the one before (I3)`);
+      const continues = entry.slotBase === before.slotBase + before.slots;
+      demand(continues, "slots", () => `instance ${entry.instance} is appended and its slots do not continue (I7)`);
     }
     this.entries.push(entry);
   }

@@ -4,7 +4,7 @@
  */
 import type { Confirmation, Delivery, Effects, Envelope, JournalRecord, Refusal } from "../../core/effects.ts";
 import { batchOverheadBytes } from "../../core/entry.ts";
-import type { GroupId, Instance, NodeId } from "../../core/ids.ts";
+import type { Ballot, GroupId, Instance, NodeId } from "../../core/ids.ts";
 import type { Limits } from "../../core/limits.ts";
 import { comparePositions, type Order, type Position, slotPosition } from "../../core/position.ts";
 import type { Topology } from "../../core/topology.ts";
@@ -96,7 +96,8 @@ export class Oracles {
   shows(node: NodeId, view: NodeView, before: NodeView | null, disk: JournalState): void {
     for (let i = 0; i < view.groups.length; i++) {
       const group = view.groups[i]!;
-      if (group.voting && !this.#remembers) this.#says(node, group, disk.group(group.group), before?.groups[i]?.voting === false);
+      const last = before?.groups[i];
+      if (group.voting && !this.#remembers) this.#says(node, group, disk.group(group.group), last?.voting === false ? last.promised : 0);
       this.#words.get(node)!.shows(group);
       this.#decided(node, group, before?.groups[i]?.decided ?? 0);
       this.groups.get(group.group)!.relies(`n${node}'s frontier`, group.frontier, group.decided);
@@ -104,8 +105,11 @@ export class Oracles {
     }
   }
 
-  /** Without memory only what the node itself says counts as a vote: it may hold what it must not vote for. */
-  #says(node: NodeId, view: GroupView, disk: GroupState, again: boolean): void {
+  /**
+   * Without memory only what the node itself says counts as a vote: it may hold what it must not vote for.
+   * `promisedBefore` is what it had to promise before the step with which it votes again, else 0.
+   */
+  #says(node: NodeId, view: GroupView, disk: GroupState, promisedBefore: Ballot): void {
     if (view.voted === 0) return;
     const who = `n${node} g${view.group}`;
     demand(
@@ -114,9 +118,9 @@ export class Oracles {
       () => `${who} votes up to ${view.voted} in ${view.logBallot}; it holds ${disk.logBallot}/${disk.last}`,
     );
     demand(
-      !again || view.promised === view.logBallot,
+      promisedBefore <= view.logBallot,
       "abstains",
-      () => `${who} promised ${view.promised} in its last life and now votes for ${view.voted} in ${view.logBallot}`,
+      () => `${who} had to promise ${promisedBefore} and now votes for ${view.voted} in ${view.logBallot}`,
     );
     this.#words.get(node)!.durable(view.group, view.logBallot, view.voted);
     this.groups.get(view.group)!.durable(node, view.logBallot, view.voted);

@@ -28,7 +28,7 @@ const searches: Readonly<Record<Rule, Search>> = {
   "first-occurrence": { within: 50, oracles: ["repeats", "exactly-once"] },
   "in-order": { within: 50, oracles: ["vote-before-disk"] },
   "vote-after-persist": { within: 50, oracles: ["vote-before-disk", "promise-before-disk"] },
-  "step-down": { within: 100, oracles: ["liveness"] },
+  "step-down": { within: 400, oracles: ["liveness"] },
 };
 
 for (const rule of allRules) {
