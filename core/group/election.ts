@@ -3,36 +3,11 @@
  * an acceptor that hears a quorum stands, and a coordinator that its quorum does not hear stops.
  */
 import type { Entry } from "../entry.ts";
-import { type Ballot, ballot, ballotNode, ballotRound, type Instance, type Lsn, type Millis, type NodeId } from "../ids.ts";
+import { type Ballot, ballot, ballotNode, ballotRound, type Lsn, type Millis, type NodeId } from "../ids.ts";
 import type { Beat, Entries, Prepare, Promise1 } from "../message.ts";
 import { reachedByQuorum } from "../quorum.ts";
+import type { Candidacy, Source } from "./candidacy.ts";
 import type { Group } from "./group.ts";
-
-/** Where a candidate takes a log from: up to `last`, and only the decided part if it says so. */
-interface Source {
-  readonly node: NodeId;
-  readonly logBallot: Ballot;
-  readonly last: Instance;
-  readonly decided: boolean;
-  /** It agrees with ours at the end of the decided prefix. */
-  readonly agrees: boolean;
-  /** Where the last fetch began. */
-  readonly asked: Instance;
-  /** Undecided entries that came so far, by instance, without a gap. */
-  readonly fetched: Map<Instance, Entry>;
-}
-
-interface Candidacy {
-  readonly ballot: Ballot;
-  readonly trial: boolean;
-  readonly released: Ballot;
-  /** Our own promise counts once this record is durable. */
-  readonly lsn: Lsn;
-  readonly deadline: Millis;
-  readonly grants: Map<NodeId, Promise1>;
-  /** null while promises are gathered. */
-  source: Source | null;
-}
 
 /** A preferred acceptor that is back and level gets its place back after so long. */
 const handBackMs = 3_000;
