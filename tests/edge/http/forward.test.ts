@@ -153,6 +153,33 @@ describe("when the other node does not answer", () => {
     breaking.stop(true);
   });
 
+  test("a write with a key goes to the next although its connection broke; where nobody is left, it may have happened", async () => {
+    await using other = await startNodes({ nodes: [{ name: "other" }] });
+    const node = other.nodes[0]!;
+    const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: (request) => node.app.fetch(request) });
+    // Has the write carried out, and breaks off instead of answering.
+    const breaking = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data: async (socket) => {
+          await node.request("/v1/kv/k", { method: "PUT", body: "x", headers: { "idempotency-key": "1" } });
+          socket.end();
+        },
+      },
+    });
+    const broken = `http://127.0.0.1:${breaking.port}`;
+    const init = { method: "PUT", body: "x", headers: { "idempotency-key": "1" } };
+    await using cluster = await lost([broken, `http://127.0.0.1:${server.port}`]);
+    const written = await cluster.nodes[0]!.request("/v1/kv/k", init);
+    expect([written.status, written.headers.get("idempotent-replayed")]).toEqual([201, "true"]);
+    await using alone = await lost([broken, nobody]);
+    const doubtful = await alone.nodes[0]!.request("/v1/kv/k", init);
+    expect(await doubtful.json()).toMatchObject({ code: "unreachable", outcome: "unknown", retryable: true });
+    breaking.stop(true);
+    await server.stop(true);
+  });
+
   test("a node that says nothing is given up behind the deadline", async () => {
     const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
     await using cluster = await lost([`http://127.0.0.1:${silent.port}`]);
