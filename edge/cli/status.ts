@@ -29,6 +29,12 @@ async function show({ output }: Call, seen: ClusterStatus): Promise<void> {
     ].join(" · "),
   );
   for (const reason of seen.notReady) await output.line(`  ${output.paint("red", "✗")} ${reason}`);
+  for (const { name, coordinator } of seen.groups) {
+    const told = seen.notReady.some((reason) => reason.startsWith(`group ${name} `));
+    if (coordinator === null && !told) {
+      await output.line(`  ${output.paint("yellow", "!")} group ${name} has no coordinator; its keys and logs wait`);
+    }
+  }
   await output.line();
   await output.table(
     ["NODE", "REGION", "HTTP", "RTT", "COORDINATES"],

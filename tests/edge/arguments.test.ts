@@ -96,7 +96,10 @@ describe("a line becomes a command", () => {
       'Cannot run "carillon kv got": "kv" has get, put, insert, update, cas, del, ls, watch; did you mean "get"?',
       "carillon kv get",
     ]);
-    expect(refused("kv")).toEqual(['Cannot run "carillon kv": it needs one of get, put, insert, update, cas, del, ls, watch', "carillon help kv"]);
+    expect(refused("kv")).toEqual([
+      'Cannot run "carillon kv": it needs one of get, put, insert, update, cas, del, ls, watch',
+      "carillon help kv",
+    ]);
     expect(refused("kv get a --jsn")).toEqual(["Cannot use --jsn: there is no such flag; did you mean --json?", "carillon kv get --help"]);
     expect(refused("kv get a -x")[0]).toBe("Cannot use -x: there is no such flag");
     expect(refused("kv put a")).toEqual(['Cannot run "carillon kv put": VALUE is missing', "carillon kv put --help"]);
