@@ -55,12 +55,12 @@ test("the lines dev prints can be pasted", async () => {
     // A stream has no end; a second of it tells as much.
     const commands = lines.map((line) => line.includes("-N") ? `timeout 1 ${line}` : line);
     const printed = await runInShell(commands.map((command) => ({ line: 0, command, shown: [] })), new Map(), { PATH: path() });
-    expect([printed[1]!.trim(), /"key":"hello"/.test(printed[2]!), /"text":"first record"/.test(printed[6]!)]).toEqual([
+    expect([printed[1]!.trim(), /"key":"hello"/.test(printed[2]!), /"text":"first record"/.test(printed[5]!)]).toEqual([
       "world",
       true,
       true,
     ]);
-    expect(printed[3]!.trim().split("\n").map((line) => JSON.parse(line).kind)).toEqual(["put", "caught-up"]);
+    expect(printed[6]!.trim().split("\n").map((line) => JSON.parse(line).kind)).toEqual(["put", "caught-up"]);
   } finally {
     started.kill();
     await started.exited;
