@@ -118,6 +118,10 @@ export class HostOrderer implements Orderer {
       : { group: view.blockedOn, forMs: Math.max(this.#now() - view.blockedSince, 0) };
   }
 
+  headless(): readonly string[] {
+    return this.view().groups.filter(({ coordinator }) => coordinator === 0).map(({ group }) => groupById(this.topology, group).name);
+  }
+
   /** Lets `to` coordinate the group instead of this node (0: whoever is best). Nothing happens if this node does not coordinate it. */
   handover(group: GroupId, to: NodeId): void {
     this.#host?.submit({ kind: "handover", group, to });

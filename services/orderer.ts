@@ -38,6 +38,8 @@ export interface Orderer {
     confirmed: (position: Position) => void,
     atLeast?: Position,
   ): () => void;
+  /** Names of groups this node has a part in and knows no coordinator of. For what is said when nothing answers. */
+  headless?(): readonly string[];
   /** The group a subscription's merge waits for and since how many milliseconds; null if it waits for none. For `stalled` events. */
   blocked?(subscription: Subscription): { readonly group: GroupId; readonly forMs: number } | null;
 }

@@ -49,14 +49,17 @@ export interface RequestLimits {
 export class Requests {
   readonly #after: (ms: number, callback: () => void) => () => void;
   readonly #limits: RequestLimits;
+  readonly #trouble: () => string;
   readonly #waiting = new Map<number, Waiting>();
   readonly #lanes = new Map<number, Lane>();
   #last = 0;
   #closed = false;
 
-  constructor(after: (ms: number, callback: () => void) => () => void, limits: RequestLimits) {
+  /** `trouble`: what a caller who has waited in vain should know of this node; "" for nothing. */
+  constructor(after: (ms: number, callback: () => void) => () => void, limits: RequestLimits, trouble: () => string = () => "") {
     this.#after = after;
     this.#limits = limits;
+    this.#trouble = trouble;
   }
 
   get count(): number {
@@ -160,7 +163,9 @@ export class Requests {
     lane.steps++;
     for (const waiting of lane.waiting) {
       if (waiting.due > lane.steps) break;
-      this.fail(waiting.request, ended(waiting.call, "timeout", `no answer within ${lane.timeoutMs} ms`));
+      const trouble = this.#trouble();
+      const state = `no answer within ${lane.timeoutMs} ms${trouble === "" ? "" : `, and ${trouble}`}`;
+      this.fail(waiting.request, ended(waiting.call, "timeout", state));
     }
     if (lane.waiting.size === 0) this.#lanes.delete(lane.timeoutMs);
     else this.#arm(lane);

@@ -54,7 +54,7 @@ export interface Services extends Pick<Carillon, "kv" | "log" | "logs" | "append
 export function createServices(orderer: Orderer, options: ServiceOptions): Services {
   const limits = checkServiceLimits({ ...defaultServiceLimits, ...options.limits });
   const partitions = new Partitions(orderer.topology);
-  const requests = new Requests(options.after, limits);
+  const requests = new Requests(options.after, limits, () => headless(orderer.headless?.() ?? []));
   const replicas = new Replicas(orderer, requests, limits);
   const feeds = new Set<Endable>();
   const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds, running: new Set() };
@@ -76,4 +76,10 @@ export function createServices(orderer: Orderer, options: ServiceOptions): Servi
       return Promise.resolve();
     },
   };
+}
+
+/** Why nothing may be heard, as far as a node can know; "" if it knows nothing. */
+function headless(groups: readonly string[]): string {
+  if (groups.length === 0) return "";
+  return groups.length === 1 ? `group ${groups[0]} has no coordinator` : `groups ${groups.join(", ")} have no coordinator`;
 }

@@ -6,9 +6,9 @@ import { Timers } from "../harness/sequencer.ts";
 
 const limits = { timeoutMs: 1_000, timeoutMsMax: 60_000 };
 
-function setUp(): { timers: Timers; requests: Requests } {
+function setUp(trouble = ""): { timers: Timers; requests: Requests } {
   const timers = new Timers();
-  return { timers, requests: new Requests(timers.after, limits) };
+  return { timers, requests: new Requests(timers.after, limits, () => trouble) };
 }
 
 const call = (options?: Call["options"], more?: Partial<Call>): Call => ({ what: () => "ask", write: false, options, ...more });
@@ -132,4 +132,11 @@ test("a settled request leaves no listener on its signal", async () => {
   await requests.ask(call({ signal }), (request) => requests.settle(request, null));
   await ending(requests.ask(call({ signal }), (request) => requests.fail(request, new CarillonError("internal", "Cannot"))));
   expect(listeners).toBe(0);
+});
+
+test("who has waited in vain is told what the node knows of it", async () => {
+  const { timers, requests } = setUp("group sin has no coordinator");
+  const asked = ending(requests.ask(call({ timeoutMs: 10 }), () => {}));
+  await timers.advance(20);
+  expect(await asked).toEqual(["timeout", "none", true, "Cannot ask: no answer within 10 ms, and group sin has no coordinator"]);
 });
