@@ -32,8 +32,6 @@ export class Acceptor {
   votedBallot: Ballot = 0;
   /** In the journal, durably; older entries may leave memory. */
   durable: Instance = 0;
-  /** The ballot that `match` found, until something else is learned. */
-  #matched: Ballot = 0;
   #unpersisted: Unpersisted[] = [];
   #ahead: Ahead | null = null;
   #voteDue = false;
@@ -74,33 +72,8 @@ export class Acceptor {
     return this.#group.context.out.record({ kind: "promise", group: this.#group.id, ballot });
   }
 
-  /**
-   * The lowest ballot whose log may be taken over. Without the right to vote that is no acceptance: a node that lost
-   * its memory must hold again what another knows it by, even if a higher ballot has been promised since.
-   */
-  get lowest(): Ballot {
-    return this.#matched === 0 ? this.promised : Math.min(this.promised, this.#matched);
-  }
-
-  /** Still without the right to vote that its memory gave it. */
-  get #asking(): boolean {
-    return this.#group.isAcceptor && !this.#group.voting;
-  }
-
-  /**
-   * Entries of the log of `ballot`. If they show that what is decided here is a prefix of it (the same entry at the same
-   * place means the same log up to there), a node without memory may take it over below its promise.
-   */
-  match(ballot: Ballot, entries: readonly Entry[]): void {
-    const { log } = this.#group;
-    if (!this.#asking || ballot === 0 || ballot >= this.promised || ballot <= log.ballot) return;
-    const there = entries.find((entry) => entry.instance === Math.max(1, log.decided));
-    if (there && (log.decided === 0 || log.ballotAt(log.decided) === there.ballot)) this.#matched = ballot;
-  }
-
   /** The others have told what the last life of this node may have promised. */
   remember(promised: Ballot): void {
-    this.#matched = 0;
     this.raise(promised);
     if (this.promised === this.#group.log.ballot) return;
     // What was taken over from a lower ballot is held, not voted for: a promise may have been given before.
@@ -175,16 +148,15 @@ export class Acceptor {
    */
   follow(ballot: Ballot, base: Instance, start: Instance): void {
     const { log } = this.#group;
-    if (ballot > log.ballot && ballot >= this.lowest && start <= log.decided) this.install(ballot, base, start, []);
+    if (ballot > log.ballot && ballot >= this.promised && start <= log.decided) this.install(ballot, base, start, []);
   }
 
   /** What to ask a peer for that holds the log of `ballot`: behind our own, and behind what of a new ballot is here already. */
   firstMissing(ballot: Ballot): Instance {
     const { log } = this.#group;
-    if (this.#asking && ballot > log.ballot && ballot < this.lowest) return Math.max(1, log.decided);
     const ahead = this.#ahead;
     let instance = ballot !== 0 && ballot === log.ballot ? log.last : log.decided;
-    if (ahead && ahead.ballot === ballot && ballot >= this.lowest) { while (ahead.entries.has(instance + 1)) instance++; }
+    if (ahead && ahead.ballot === ballot && ballot >= this.promised) { while (ahead.entries.has(instance + 1)) instance++; }
     return instance + 1;
   }
 
@@ -200,7 +172,7 @@ export class Acceptor {
   catchUpWithAhead(): void {
     const { log } = this.#group;
     const ahead = this.#ahead;
-    if (!ahead || ahead.ballot < this.lowest || ahead.ballot < log.ballot) return;
+    if (!ahead || ahead.ballot < this.promised || ahead.ballot < log.ballot) return;
     if (ahead.ballot > log.ballot && !this.#installAhead(ahead)) return;
     let next = ahead.entries.get(log.last + 1);
     for (const instance of ahead.entries.keys()) if (instance <= log.last) ahead.entries.delete(instance);
@@ -233,7 +205,7 @@ export class Acceptor {
   /** The log becomes that of `ballot`: its decided prefix and `entries`, in one record. */
   install(ballot: Ballot, base: Instance, start: Instance, entries: readonly Entry[]): Lsn {
     const { log, context, clock, learner, id } = this.#group;
-    assert(ballot >= this.lowest, `Cannot install ballot ${ballot}: ${this.promised} is promised (I2)`);
+    assert(ballot >= this.promised, `Cannot install ballot ${ballot}: ${this.promised} is promised (I2)`);
     this.raise(ballot);
     const above = log.decided;
     log.install(ballot, base, start, above, entries);
@@ -248,7 +220,6 @@ export class Acceptor {
   learn(promised: Ballot, above: Instance, entries: readonly Entry[]): void {
     const { log, context, clock, learner, id } = this.#group;
     this.raise(promised);
-    this.#matched = 0;
     log.learn(above, entries);
     clock.see(log.topStamp);
     const lsn = context.out.record({ kind: "learn", group: id, promised: this.promised, above, entries });

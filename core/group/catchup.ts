@@ -29,10 +29,10 @@ export class CatchUp {
 
   /** Whether the sender of the beat is ahead, and if it stays so, a fetch. */
   compare(from: NodeId, beat: Beat): void {
-    const { log, context, acceptor, isAcceptor, voting } = this.#group;
+    const { log, context, acceptor } = this.#group;
     const ahead = beat.logBallot === log.ballot
       ? beat.last > log.last || (beat.decided > log.decided && beat.promised !== beat.logBallot)
-      : beat.decided > log.decided || (beat.logBallot > log.ballot && (beat.logBallot >= acceptor.lowest || (isAcceptor && !voting)));
+      : beat.decided > log.decided || (beat.logBallot > log.ballot && beat.logBallot >= acceptor.promised);
     if (!ahead) {
       if (beat.coordinates !== 0) this.#behindSince = Infinity;
       return;
@@ -100,8 +100,7 @@ export class CatchUp {
     const asked = this.#asked?.node === from ? this.#asked : null;
     if (asked) this.#asked = null;
     this.#learnDecided(message);
-    acceptor.match(message.ballot, message.entries);
-    if (message.ballot !== 0 && message.ballot >= acceptor.lowest && message.ballot >= log.ballot) {
+    if (message.ballot !== 0 && message.ballot >= acceptor.promised && message.ballot >= log.ballot) {
       for (const entry of message.entries) {
         if (entry.instance <= log.decided) continue;
         // A new coordinator's own install is not complete before it leads; it never fetches here then.
