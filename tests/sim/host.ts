@@ -34,7 +34,7 @@ export interface Surroundings {
   note(host: Host, line: () => string): void;
 }
 
-/** Turns within one millisecond of true time that mean a node spins. */
+/** Turns of a node's own within one millisecond of true time that mean it spins. What a held network lets go of at once is not its own. */
 const turnsPerMsMax = 2_000;
 
 export class Host {
@@ -150,11 +150,11 @@ export class Host {
       return;
     }
     this.#turnEvent = null;
-    this.#countTurn();
     const core = this.core!;
     const now = this.clock.now(queue.now);
     const inputs = this.#inbox;
     this.#inbox = [];
+    if (!inputs.some(({ kind }) => kind === "receive")) this.#countTurn();
     for (const input of inputs) {
       this.#world.stepping(this, input);
       core.step(input, now);
