@@ -5,6 +5,7 @@
  */
 import type { Entry } from "./entry.ts";
 import type { ErrorCode } from "./errors.ts";
+import type { Foundation, Landmark, Repetition } from "./foundation.ts";
 import type { Ballot, GroupId, Instance, Lsn, Millis, NodeId, Stamp } from "./ids.ts";
 import type { Message } from "./message.ts";
 import type { Position } from "./position.ts";
@@ -81,6 +82,25 @@ export type JournalRecord =
   }
   /** A hint, written lazily: a restart may treat everything up to here as decided. */
   | { readonly kind: "decided"; readonly group: GroupId; readonly upTo: Instance }
+  /**
+   * Everything a group's earlier records say, in one: a restart may begin here. Where it follows other records it is a
+   * checkpoint taken over from a peer, and what it does not mention is dropped.
+   */
+  | {
+    readonly kind: "base";
+    readonly group: GroupId;
+    readonly promised: Ballot;
+    /** The ballot whose log this is, with its base and start; 0 where it is only a decided prefix. */
+    readonly ballot: Ballot;
+    readonly base: Instance;
+    readonly start: Instance;
+    readonly foundation: Foundation;
+    /** Of what can still be read at or below the foundation. */
+    readonly landmarks: readonly Landmark[];
+    readonly repeated: readonly Repetition[];
+    /** Above the foundation, none of them known to be decided. */
+    readonly entries: readonly Entry[];
+  }
   /** No clock value above this has been stated or will be before a higher ceiling is durable. */
   | { readonly kind: "ceiling"; readonly stamp: Stamp };
 

@@ -5,9 +5,10 @@
 import { unreachable } from "../../core/assert.ts";
 import type { JournalRecord } from "../../core/effects.ts";
 import { DecodeError, type Reader, type Writer } from "./bytes.ts";
+import { readFoundation, readList, writeFoundation, writeList } from "./foundation.ts";
 import { readEntries, readEntry, writeEntries, writeEntry } from "./entry.ts";
 
-const kind = { promise: 1, accept: 2, install: 3, learn: 4, decided: 5, ceiling: 6 } as const;
+const kind = { promise: 1, accept: 2, install: 3, learn: 4, decided: 5, ceiling: 6, base: 7 } as const;
 
 export function encodeRecord(writer: Writer, record: JournalRecord): void {
   writer.u8(kind[record.kind]);
@@ -42,6 +43,24 @@ export function encodeRecord(writer: Writer, record: JournalRecord): void {
     case "ceiling":
       writer.u53(record.stamp);
       return;
+    case "base":
+      writer.u16(record.group);
+      writer.u53(record.promised);
+      writer.u53(record.ballot);
+      writer.u53(record.base);
+      writer.u53(record.start);
+      writeFoundation(writer, record.foundation);
+      writeList(writer, record.landmarks, ({ instance, stamp, slotBase }) => {
+        writer.u53(instance);
+        writer.u53(stamp);
+        writer.u53(slotBase);
+      });
+      writeList(writer, record.repeated, ({ instance, batches }) => {
+        writer.u53(instance);
+        writeList(writer, batches, (index) => writer.u32(index));
+      });
+      writeEntries(writer, record.entries);
+      return;
     default:
       return unreachable(record);
   }
@@ -71,6 +90,19 @@ export function decodeRecord(reader: Reader): JournalRecord {
       return { kind: "decided", group: reader.u16(), upTo: reader.u53() };
     case kind.ceiling:
       return { kind: "ceiling", stamp: reader.u53() };
+    case kind.base:
+      return {
+        kind: "base",
+        group: reader.u16(),
+        promised: reader.u53(),
+        ballot: reader.u53(),
+        base: reader.u53(),
+        start: reader.u53(),
+        foundation: readFoundation(reader),
+        landmarks: readList(reader, 24, () => ({ instance: reader.u53(), stamp: reader.u53(), slotBase: reader.u53() })),
+        repeated: readList(reader, 12, () => ({ instance: reader.u53(), batches: readList(reader, 4, () => reader.u32()) })),
+        entries: readEntries(reader),
+      };
     default:
       throw new DecodeError(`${tag} is no kind of journal record`);
   }

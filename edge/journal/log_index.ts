@@ -65,9 +65,10 @@ export class LogIndex {
         return;
       }
       case "install":
-      case "learn": {
+      case "learn":
+      case "base": {
         const places = this.#places(record.group);
-        places.dropAbove(record.above);
+        places.dropAbove(record.kind === "base" ? record.foundation.instance : record.above);
         for (let index = 0; index < record.entries.length; index++) places.set(record.entries[index]!.instance, placeOf(index));
         return;
       }

@@ -35,7 +35,7 @@ export class MemoryJournal implements Journal {
   append(records: readonly JournalRecord[], done: (error: Error | null) => void): void {
     for (const record of records) {
       if (record.kind === "accept") this.#index.note(record, () => this.#keep(record.entry));
-      else if (record.kind === "install" || record.kind === "learn") {
+      else if (record.kind === "install" || record.kind === "learn" || record.kind === "base") {
         const { entries } = record;
         this.#index.note(record, (index) => this.#keep(entries[index]!));
       }

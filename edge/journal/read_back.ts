@@ -76,6 +76,7 @@ function entryOf(record: JournalRecord, instance: Instance): Entry | undefined {
       return record.entry.instance === instance ? record.entry : undefined;
     case "install":
     case "learn":
+    case "base":
       return record.entries.find((entry) => entry.instance === instance);
     case "promise":
     case "decided":

@@ -172,7 +172,7 @@ export function randomMessage(random: Random, kind: Message["kind"] = random.pic
   }
 }
 
-export const recordKinds: readonly JournalRecord["kind"][] = ["promise", "accept", "install", "learn", "decided", "ceiling"];
+export const recordKinds: readonly JournalRecord["kind"][] = ["promise", "accept", "install", "learn", "decided", "ceiling", "base"];
 
 export function randomRecord(random: Random, kind: JournalRecord["kind"] = random.pick(recordKinds)): JournalRecord {
   const group = random.number(16);
@@ -198,5 +198,25 @@ export function randomRecord(random: Random, kind: JournalRecord["kind"] = rando
       return { kind, group, upTo: u53() };
     case "ceiling":
       return { kind, stamp: u53() };
+    case "base":
+      return {
+        kind,
+        group,
+        promised: u53(),
+        ballot: u53(),
+        base: u53(),
+        start: u53(),
+        foundation: {
+          instance: u53(),
+          ballot: u53(),
+          stamp: u53(),
+          slots: u53(),
+          started: many(random, 3, () => ({ ballot: u53(), instance: u53() })),
+          seen: many(random, 4, () => ({ origin: u53(), upTo: u53(), ahead: many(random, 3, u53) })),
+        },
+        landmarks: many(random, 3, () => ({ instance: u53(), stamp: u53(), slotBase: u53() })),
+        repeated: many(random, 3, () => ({ instance: u53(), batches: many(random, 3, () => random.number(32)) })),
+        entries: many(random, 4, () => randomEntry(random)),
+      };
   }
 }

@@ -325,5 +325,9 @@ export function tellRecord(record: JournalRecord): string {
       return `decided g${record.group} ≤${record.upTo}`;
     case "ceiling":
       return "ceiling";
+    case "base":
+      return `base g${record.group} ≤${record.foundation.instance} b=${describeBallot(record.ballot)} [${
+        record.entries.map(describeEntry).join(", ")
+      }]`;
   }
 }
