@@ -29,6 +29,8 @@ export type Input =
     readonly groups: readonly GroupId[];
     readonly after: Position | null | "now";
     readonly demand: number;
+    /** Of a checkpoint at `after`: the instance behind which each group goes on; found by position where it is absent. */
+    readonly from?: readonly { readonly group: GroupId; readonly instance: Instance }[];
   }
   | { readonly kind: "demand"; readonly subscription: number; readonly commands: number }
   | { readonly kind: "unsubscribe"; readonly subscription: number }
@@ -45,11 +47,36 @@ export type Input =
   }
   /** Nobody waits for this confirmation any more. */
   | { readonly kind: "cancel"; readonly request: number }
+  /** The replicas of this node that hear a group have durable checkpoints behind this instance of it, all of them. */
+  | { readonly kind: "checkpointed"; readonly groups: readonly { readonly group: GroupId; readonly instance: Instance }[] }
+  /** A checkpoint, this node's own or a peer's, will be gone on from: what lies at or below it is decided and not needed. */
+  | { readonly kind: "resume"; readonly from: readonly Resume[] }
+  /** Somebody is being given a checkpoint and will fetch what follows: nothing above these is trimmed. Empty ends it. */
+  | {
+    readonly kind: "hold";
+    readonly holder: number;
+    readonly groups: readonly { readonly group: GroupId; readonly instance: Instance }[];
+  }
   /** Coordinate no longer; let `to` take over (0: whoever is best). */
   | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId }
   /** The link to this node broke. A hint: nothing depends on it. */
   | { readonly kind: "unreachable"; readonly node: NodeId }
   | { readonly kind: "wake" };
+
+/** How far a checkpoint goes in one group. */
+export interface Resume {
+  readonly group: GroupId;
+  /** The highest promise of the node that made it: a decision in that ballot may be among what it sums up. */
+  readonly promised: Ballot;
+  readonly foundation: Foundation;
+}
+
+/** Where a subscription is, with all that is needed to go on from there after everything before has been forgotten. */
+export interface Cursor {
+  /** Of the last command delivered. */
+  readonly position: Position;
+  readonly groups: readonly Resume[];
+}
 
 export interface Envelope {
   /** Encoded once, sent to each. */
@@ -95,6 +122,8 @@ export type JournalRecord =
     readonly base: Instance;
     readonly start: Instance;
     readonly foundation: Foundation;
+    /** Nothing at or below can be read back. */
+    readonly trimmed: Instance;
     /** Of what can still be read at or below the foundation. */
     readonly landmarks: readonly Landmark[];
     readonly repeated: readonly Repetition[];
@@ -122,6 +151,19 @@ export interface Delivery {
   readonly to: number;
   /** Indices of batches in the entry that occurred before in this log and have no effect; usually null. */
   readonly repeated: ReadonlySet<number> | null;
+}
+
+/** Everything at or below has been forgotten by every replica that could need it. */
+export interface Trim {
+  readonly group: GroupId;
+  readonly upTo: Instance;
+}
+
+/** A subscription that cannot go on: what comes next for it has been forgotten. It has ended. */
+export interface Lost {
+  readonly subscription: number;
+  /** One that starts behind this can go on. */
+  readonly oldest: Position;
 }
 
 export interface Refusal {
@@ -152,6 +194,11 @@ export interface Effects {
   readonly refusals: readonly Refusal[];
   /** To be carried out after the deliveries of this drain. */
   readonly confirmations: readonly Confirmation[];
+  /** For the journal; `safe` to carry out late or never. */
+  readonly trims: readonly Trim[];
+  readonly lost: readonly Lost[];
+  /** Groups in which everybody who could tell what comes next has forgotten it: only a checkpoint helps. Said again until one does. */
+  readonly behind: readonly GroupId[];
   /** When to step { kind: "wake" } if nothing else happens first; Infinity for never. */
   readonly wakeAt: Millis;
 }

@@ -20,6 +20,10 @@ export interface Limits {
   readonly suffixBytes: number;
   /** What one fetch or read returns. */
   readonly fetchBytes: number;
+  /** One in so many instances is a landmark: positions are found from there, and the log is trimmed to there. */
+  readonly landmarkEvery: number;
+  /** Entries kept per group though every replica is durably beyond them: for nodes and readers that were away for a while. */
+  readonly retainBytes: number;
   /** Accepted ahead of order per group, waiting for a gap to close. */
   readonly aheadEntries: number;
   /** Heartbeats while a merge may wait for them / while nothing is going on; four times the first while only orders flow. */
@@ -53,6 +57,8 @@ export const defaultLimits: Limits = {
   pendingCommands: 65_536,
   suffixBytes: 8 << 20,
   fetchBytes: 1 << 20,
+  landmarkEvery: 256,
+  retainBytes: 32 << 20,
   aheadEntries: 512,
   heartbeatMs: 10,
   heartbeatIdleMs: 250,
@@ -73,6 +79,7 @@ export function checkLimits(limits: Limits): Limits {
   // Three heartbeats may be lost before anybody suspects an idle coordinator.
   assert(limits.heartbeatIdleMs * 3 <= limits.leaseMs, "Cannot start: leaseMs must outlast three idle heartbeats");
   assert(limits.payloadBytesMax <= limits.pendingBytes, "Cannot start: a payload must fit into pendingBytes");
+  assert(limits.landmarkEvery >= 2, "Cannot start: landmarkEvery must be at least 2");
   assert(limits.aheadEntries >= limits.windowEntries, "Cannot start: aheadEntries must hold a window");
   return limits;
 }

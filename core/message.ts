@@ -146,6 +146,10 @@ export interface Beat {
   readonly coordinates: Ballot;
   /** Slots filled by the decided prefix (merge `rr`). */
   readonly slots: number;
+  /** All replicas of the sender that hear this group have durable checkpoints behind this instance. */
+  readonly safe: Instance;
+  /** The sender has nothing of the log at or below this any more. */
+  readonly trimmed: Instance;
 }
 
 /** One per node pair, not per group. Also renews leases, measures round trips, and carries the newest votes. */

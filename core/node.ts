@@ -6,10 +6,10 @@ import { assert, unreachable } from "./assert.ts";
 import { HybridClock } from "./clock.ts";
 import { Confirmations } from "./confirm.ts";
 import type { Context } from "./context.ts";
-import type { Effects, Input, JournalRecord } from "./effects.ts";
+import type { Cursor, Effects, Input, JournalRecord, Resume } from "./effects.ts";
 import { Group } from "./group/group.ts";
 import { Heartbeats } from "./heartbeats.ts";
-import type { GroupId, Lsn, Millis, NodeId, Now, Stamp } from "./ids.ts";
+import type { GroupId, Instance, Lsn, Millis, NodeId, Now, Stamp } from "./ids.ts";
 import { checkLimits, type Limits } from "./limits.ts";
 import { Merge } from "./merge/merge.ts";
 import type { Message } from "./message.ts";
@@ -98,6 +98,12 @@ export class CoreNode {
     else this.#groups.get(record.group)?.restore(record);
   }
 
+  /** Before the first step, after the records: the journal has nothing of the group at or below any more. */
+  restoreTrimmed(group: GroupId, upTo: Instance): void {
+    assert(!this.#started, "Cannot restore: the node has been stepped");
+    this.#groups.get(group)?.log.restoreTrimmed(upTo);
+  }
+
   step(input: Input, now: Now): void {
     this.#context.now = now.mono;
     this.#context.clock.tick(now.wall, now.mono);
@@ -112,7 +118,7 @@ export class CoreNode {
       case "read":
         return this.#context.reads.answer(input.request, input.entries);
       case "subscribe":
-        return this.#subscribe(input.subscription, input.groups, input.after, input.demand);
+        return this.#subscribe(input);
       case "demand":
         return this.#merges.get(input.subscription)?.more(input.commands);
       case "unsubscribe":
@@ -121,6 +127,14 @@ export class CoreNode {
         return this.#confirm(input.request, input.subscription, input.groups, input.atLeast ?? start);
       case "cancel":
         return this.#confirmations.cancel(input.request);
+      case "checkpointed":
+        for (const { group, instance } of input.groups) this.#groups.get(group)?.trimmer.checkpointed(instance);
+        return;
+      case "resume":
+        for (const from of input.from) this.#groups.get(from.group)?.resume(from);
+        return;
+      case "hold":
+        return this.#hold(input.holder, input.groups);
       case "handover":
         return this.#groups.get(input.group)?.election.handOver(input.to);
       case "unreachable":
@@ -142,12 +156,34 @@ export class CoreNode {
     this.#confirmations.flush();
     for (const merge of this.#merges.values()) {
       merge.pump();
+      const oldest = merge.lost;
+      if (oldest) this.#lose(merge, oldest);
       if (merge.blockedOn !== 0) this.#heartbeats.hurry();
     }
     this.#confirmations.settle();
     for (const group of this.#confirmations.blockedOn()) if (group !== 0) this.#heartbeats.hurry();
     this.#heartbeats.flush();
     return this.#context.out.take(this.#wakeAt());
+  }
+
+  /** Between a drain and the next step: where a subscription is. Null if it has ended, or is too far behind to tell just now. */
+  cursor(subscription: number): Cursor | null {
+    const merge = this.#merges.get(subscription);
+    if (!merge) return null;
+    const groups: Resume[] = [];
+    for (const { group, instance } of merge.consumed) {
+      const from = group.foundation(instance);
+      if (!from) return null;
+      groups.push(from);
+    }
+    return { position: merge.delivered, groups };
+  }
+
+  /** Between a drain and the next step: all that the journal's records say, from which a restart can begin instead. */
+  bases(): JournalRecord[] {
+    const bases: JournalRecord[] = [...this.#groups.values()].map((group) => group.base());
+    const ceiling = Math.max(this.#context.clock.ceiling, this.#ceiling?.stamp ?? 0);
+    return this.#durable ? [...bases, { kind: "ceiling", stamp: ceiling }] : bases;
   }
 
   view(): NodeView {
@@ -198,14 +234,21 @@ export class CoreNode {
     for (const group of this.#groups.values()) group.persisted(upTo);
   }
 
-  #subscribe(subscription: number, ids: readonly GroupId[], after: Position | null | "now", demand: number): void {
+  #subscribe(input: Input & { kind: "subscribe" }): void {
+    const { subscription } = input;
     assert(!this.#merges.has(subscription), `Cannot subscribe: ${subscription} is taken`);
-    const groups = ids.map((id) => {
+    const groups = input.groups.map((id) => {
       const group = this.#groups.get(id);
       assert(group?.isLearner, `Cannot subscribe: this node does not learn group ${id}`);
       return group;
     });
-    this.#merges.set(subscription, new Merge(this.#context, subscription, groups, after, demand));
+    this.#merges.set(subscription, new Merge(this.#context, subscription, groups, input));
+  }
+
+  #hold(holder: number, groups: readonly { readonly group: GroupId; readonly instance: Instance }[]): void {
+    for (const group of this.#groups.values()) {
+      group.trimmer.hold(holder, groups.find(({ group: id }) => id === group.id)?.instance ?? null);
+    }
   }
 
   #unsubscribe(subscription: number): void {
@@ -214,6 +257,11 @@ export class CoreNode {
     merge.close();
     this.#merges.delete(subscription);
     this.#confirmations.drop(merge);
+  }
+
+  #lose(merge: Merge, oldest: Position): void {
+    this.#context.out.lose({ subscription: merge.subscription, oldest });
+    this.#unsubscribe(merge.subscription);
   }
 
   #confirm(request: number, subscription: number, groups: readonly GroupId[], atLeast: Position): void {

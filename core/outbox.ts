@@ -1,6 +1,6 @@
 /** Gathers what is owed until the next drain. */
-import type { Confirmation, Delivery, Effects, Envelope, JournalRecord, ReadRequest, Refusal } from "./effects.ts";
-import type { Lsn, Millis, NodeId } from "./ids.ts";
+import type { Confirmation, Delivery, Effects, Envelope, JournalRecord, Lost, ReadRequest, Refusal, Trim } from "./effects.ts";
+import type { GroupId, Lsn, Millis, NodeId } from "./ids.ts";
 import type { Message } from "./message.ts";
 
 export class Outbox {
@@ -11,6 +11,9 @@ export class Outbox {
   #deliveries: Delivery[] = [];
   #refusals: Refusal[] = [];
   #confirmations: Confirmation[] = [];
+  #trims: Trim[] = [];
+  #lost: Lost[] = [];
+  #behind: GroupId[] = [];
   #lsn: Lsn = 0;
 
   /** Records handed over since the process started, those of this turn included. */
@@ -51,6 +54,18 @@ export class Outbox {
     this.#confirmations.push(confirmation);
   }
 
+  trim(trim: Trim): void {
+    this.#trims.push(trim);
+  }
+
+  lose(lost: Lost): void {
+    this.#lost.push(lost);
+  }
+
+  behind(group: GroupId): void {
+    if (!this.#behind.includes(group)) this.#behind.push(group);
+  }
+
   take(wakeAt: Millis): Effects {
     const effects: Effects = {
       send: this.#send,
@@ -60,6 +75,9 @@ export class Outbox {
       deliveries: this.#deliveries,
       refusals: this.#refusals,
       confirmations: this.#confirmations,
+      trims: this.#trims,
+      lost: this.#lost,
+      behind: this.#behind,
       wakeAt,
     };
     this.#send = [];
@@ -69,6 +87,9 @@ export class Outbox {
     this.#deliveries = [];
     this.#refusals = [];
     this.#confirmations = [];
+    this.#trims = [];
+    this.#lost = [];
+    this.#behind = [];
     return effects;
   }
 }

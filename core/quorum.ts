@@ -11,3 +11,8 @@ export function reachedByQuorum(values: readonly number[], size: number, none: n
   }
   return reached;
 }
+
+/** More than half. */
+export function majority(count: number): number {
+  return Math.floor(count / 2) + 1;
+}

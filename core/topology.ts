@@ -223,6 +223,21 @@ export function groupsReaching(topology: Topology, id: GroupId): GroupId[] {
   return topology.groups.filter((group) => group.id === id || group.spans.includes(id)).map((group) => group.id);
 }
 
+/**
+ * The nodes that replicate what this group orders, by what their replicas subscribe to: the group alone, and, where a
+ * spanning group is merged in, every partition it reaches. Each set can restore its replicas from its own members only.
+ */
+export function subscribers(topology: Topology, id: GroupId): NodeId[][] {
+  const learns = (node: NodeId, group: GroupId) => groupById(topology, group).learners.includes(node);
+  const sets = [[...groupById(topology, id).learners]];
+  for (const home of topology.groups) {
+    const reaching = groupsReaching(topology, home.id);
+    if (home.spans.length > 0 || reaching.length === 1 || !reaching.includes(id)) continue;
+    sets.push(topology.nodes.map((node) => node.id).filter((node) => reaching.every((group) => learns(node, group))));
+  }
+  return sets.filter((nodes) => nodes.length > 0);
+}
+
 /** The group through which a message reaches all of `ids`: the one itself, else the narrowest that spans them; null if none does. */
 export function spanningGroup(topology: Topology, ids: readonly GroupId[]): GroupSpec | null {
   const wanted = [...new Set(ids)];

@@ -230,6 +230,16 @@ export class Acceptor {
     this.catchUpWithAhead();
   }
 
+  /** The log rests on a checkpoint now: there is nothing in it to vote for. */
+  rested(lsn: Lsn): void {
+    this.#ahead = null;
+    this.#voteDue = false;
+    this.voted = 0;
+    this.votedBallot = 0;
+    this.#unpersisted = this.#unpersisted.map((record) => ({ ...record, ballot: 0 }));
+    this.#unpersisted.push({ lsn, ballot: 0, upTo: this.#group.log.last });
+  }
+
   #vouch(lsn: Lsn): void {
     const { log, context, learner } = this.#group;
     this.#unpersisted.push({ lsn, ballot: log.ballot, upTo: log.last });

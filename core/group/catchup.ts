@@ -7,6 +7,9 @@ import type { Instance, Millis, NodeId } from "../ids.ts";
 import type { Beat, Entries, Fetch } from "../message.ts";
 import type { Group } from "./group.ts";
 
+/** Whoever has not come further in that time does not wait for those who could tell. */
+const fruitlessMs = 5_000;
+
 export class CatchUp {
   readonly #group: Group;
   /** The fetch in flight. */
@@ -37,15 +40,32 @@ export class CatchUp {
       if (beat.coordinates !== 0) this.#behindSince = Infinity;
       return;
     }
-    if (this.#asked) return;
     if (this.#behindSince === Infinity || log.last !== this.#behindAt) {
       this.#behindSince = context.now;
       this.#behindAt = log.last;
     }
+    // What is needed next that one has forgotten. Somebody else may have it; if nobody does, only a checkpoint helps.
+    if (beat.trimmed > log.decided) {
+      const hopeless = !this.#told(log.decided + 1) || context.now > this.#behindSince + fruitlessMs;
+      if (hopeless) context.out.behind(this.#group.id);
+      return;
+    }
+    // It would not hear the question.
+    if (this.#asked || context.peers.deaf(from, context.now)) return;
     // What is on its way need not be fetched: wait a little, unless the gap is wide.
     const wide = beat.decided > log.decided + context.limits.windowEntries;
     const patience = 2 * context.limits.heartbeatMs + context.peers.rttMs(from);
     if (wide || context.now >= this.#behindSince + patience) this.fetchFrom(from);
+  }
+
+  /** Whether some member that can be heard still has this entry, as something decided. */
+  #told(instance: Instance): boolean {
+    const { spec, context } = this.#group;
+    return spec.members.some((node) => {
+      const beat = this.#group.beatOf(node);
+      return beat !== null && beat.trimmed < instance && beat.decided >= instance && !context.peers.suspected(node, context.now) &&
+        !context.peers.deaf(node, context.now);
+    });
   }
 
   fetchFrom(node: NodeId): void {
@@ -61,7 +81,7 @@ export class CatchUp {
 
   onFetch(from: NodeId, message: Fetch): void {
     const { log, context, id } = this.#group;
-    if (message.from > log.last) return this.#answer(from, []);
+    if (message.from > log.last || message.from <= log.trimmed) return this.#answer(from, []);
     const bytesMax = Math.min(message.bytesMax, context.limits.fetchBytes);
     if (message.from >= log.first) {
       const entries: Entry[] = [];

@@ -198,6 +198,8 @@ export class Election {
     const candidacy = this.#candidacy!;
     for (const [node, { decided, logBallot }] of candidacy.grants) {
       if (decided > log.decided) {
+        // What is needed first may be forgotten there: others are better placed, and a checkpoint is needed here.
+        if ((this.#group.beatOf(node)?.trimmed ?? 0) > log.decided) return this.#retire();
         return this.#fetch({ node, logBallot, last: decided, decided: true, agrees: true, asked: 0, fetched: new Map() });
       }
     }

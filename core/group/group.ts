@@ -1,7 +1,9 @@
 /** One node's part in one group: its roles, and the one switch that hands them what arrives. */
 import { GroupClock } from "../clock.ts";
 import type { Context } from "../context.ts";
-import type { JournalRecord } from "../effects.ts";
+import type { JournalRecord, Resume } from "../effects.ts";
+import type { Entry } from "../entry.ts";
+import type { Foundation, Landmark, Repetition } from "../foundation.ts";
 import { type Ballot, type GroupId, type Instance, type Lsn, type Millis, type NodeId, originNode } from "../ids.ts";
 import { Frontier } from "../merge/frontier.ts";
 import type { Beat, Message } from "../message.ts";
@@ -18,6 +20,7 @@ import { Proposer } from "./proposer.ts";
 import { Repeats } from "./repeats.ts";
 import { Shape } from "./shape.ts";
 import { isSound, isSoundBeat } from "./sound.ts";
+import { Trimmer } from "./trimmer.ts";
 
 /** What a group asks of the node around it. */
 export interface GroupNode {
@@ -50,6 +53,7 @@ export class Group {
   readonly election: Election;
   readonly catchUp: CatchUp;
   readonly shape: Shape;
+  readonly trimmer: Trimmer;
   readonly #beats = new Map<NodeId, Beat>();
   /** Of a node without memory: the newest word of each other acceptor that knew of this life of ours. */
   readonly #witnesses = new Map<NodeId, Beat>();
@@ -67,7 +71,7 @@ export class Group {
     this.isLearner = spec.learners.includes(context.self);
     this.voting = remembers || (this.isAcceptor && spec.acceptors.length === 1);
     const raw = context.without.has("hybrid-clock");
-    this.log = new Log(!raw);
+    this.log = new Log(!raw, context.limits.landmarkEvery);
     this.clock = new GroupClock(context.clock, spec.leadMicros, raw);
     this.frontier = new Frontier(spec.id, context.topology.order, spec.q2, context.without);
     this.acceptor = new Acceptor(this);
@@ -77,6 +81,7 @@ export class Group {
     this.election = new Election(this);
     this.catchUp = new CatchUp(this);
     this.shape = new Shape(this);
+    this.trimmer = new Trimmer(this);
   }
 
   receive(from: NodeId, message: Message): void {
@@ -139,6 +144,7 @@ export class Group {
     if (beat.logBallot === this.log.ballot && beat.logBallot !== 0 && beat.promised === beat.logBallot) this.learner.claimed(beat.decided);
     if (!this.voting && this.isAcceptor) this.#remember(from, beat);
     this.catchUp.compare(from, beat);
+    this.trimmer.heard();
   }
 
   /** Latest word of a member; null before the first. */
@@ -187,6 +193,8 @@ export class Group {
       clock: this.state(),
       coordinates: coordinator.ballot,
       slots: log.slots,
+      safe: this.trimmer.safe,
+      trimmed: log.trimmed,
     };
   }
 
@@ -278,9 +286,84 @@ export class Group {
       case "decided":
         this.#restoreDecided(record.upTo);
         return;
+      case "base":
+        acceptor.promised = Math.max(acceptor.promised, record.promised);
+        return this.#restoreBase(record);
       case "ceiling":
         return;
     }
+  }
+
+  #restoreBase({ foundation, trimmed, landmarks, repeated, ballot, base, start, entries }: JournalRecord & { kind: "base" }): void {
+    const { log, acceptor } = this;
+    this.#restOn(foundation, landmarks, repeated);
+    log.restoreTrimmed(trimmed);
+    for (const entry of entries) log.append(entry);
+    log.ballot = ballot;
+    log.base = base;
+    log.start = start;
+    acceptor.durable = log.last;
+  }
+
+  /** The decided prefix becomes what the foundation sums up, and the log nothing beside it. */
+  #restOn(foundation: Foundation, landmarks: readonly Landmark[], repeated: readonly Repetition[]): void {
+    this.log.rest(foundation, landmarks);
+    this.learner.learned = foundation.instance;
+    this.frontier.restore(foundation);
+    this.repeats.restore(foundation.seen, repeated);
+    this.#hinted = foundation.instance;
+  }
+
+  /** A checkpoint will be gone on from: what it sums up is decided, whether this node has heard of it or not. */
+  resume({ promised, foundation }: Resume): void {
+    const { log, acceptor, learner, coordinator, context } = this;
+    if (foundation.instance <= log.decided) return;
+    if (log.get(foundation.instance)?.ballot === foundation.ballot) {
+      // All of it is here: the same entry at the same place means the same log up to there.
+      acceptor.conclude(promised);
+      return learner.claimed(foundation.instance);
+    }
+    acceptor.raise(promised);
+    if (coordinator.ballot !== 0) {
+      coordinator.stop();
+      this.election.outdone();
+    }
+    this.#restOn(foundation, [], []);
+    log.restoreTrimmed(foundation.instance);
+    this.clock.see(foundation.stamp);
+    acceptor.rested(context.out.record(this.base()));
+    this.proposer.forget();
+    learner.count();
+  }
+
+  /** How far the log goes and all that is needed to go on behind `instance`, which has been learned; null if it cannot be told any more. */
+  foundation(instance: Instance): Resume | null {
+    const { log, learner, frontier, repeats, acceptor } = this;
+    const summary = log.summary(instance);
+    if (!summary || instance > learner.learned) return null;
+    const above: Entry[] = [];
+    for (let next = instance + 1; next <= learner.learned; next++) above.push(log.get(next)!);
+    const started = frontier.started.filter((start) => start.instance <= instance);
+    const foundation = { instance, ...summary, started, seen: repeats.before(above) };
+    return { group: this.id, promised: acceptor.promised, foundation };
+  }
+
+  /** Everything the journal's records of this group say, in one. */
+  base(): JournalRecord {
+    const { log, acceptor, learner, repeats } = this;
+    return {
+      kind: "base",
+      group: this.id,
+      promised: acceptor.promised,
+      ballot: log.ballot,
+      base: log.base,
+      start: log.start,
+      foundation: this.foundation(learner.learned)!.foundation,
+      trimmed: log.trimmed,
+      landmarks: log.landmarks.filter(({ instance }) => instance <= learner.learned).map(asLandmark),
+      repeated: repeats.repeated,
+      entries: log.suffix.filter(({ instance }) => instance > learner.learned),
+    };
   }
 
   #restoreDecided(upTo: Instance): void {
@@ -323,4 +406,8 @@ export class Group {
       pendingBytes: proposer.pendingBytes,
     };
   }
+}
+
+function asLandmark({ instance, stamp, slotBase }: Landmark): Landmark {
+  return { instance, stamp, slotBase };
 }

@@ -4,15 +4,19 @@
  */
 import { assert } from "../assert.ts";
 import { type Entry, entryBytes } from "../entry.ts";
+import type { Foundation, Landmark } from "../foundation.ts";
 import type { Ballot, Instance, Stamp } from "../ids.ts";
 
-/** One in so many instances is remembered with its stamp, to find a position without reading the log. */
-const landmarkEvery = 256;
+/** With the bytes of everything before it, counted from where this process began. */
+interface Milestone extends Landmark {
+  readonly bytes: number;
+}
 
-interface Landmark {
-  readonly instance: Instance;
+/** What an entry leaves behind for those above it. */
+export interface Summary {
+  readonly ballot: Ballot;
   readonly stamp: Stamp;
-  readonly slotBase: number;
+  readonly slots: number;
 }
 
 export class Log {
@@ -29,16 +33,20 @@ export class Log {
   /** The instance of #entries[0]. */
   #first: Instance = 1;
   #bytes = 0;
-  /** Largest stamp and slots used by what is no longer in memory. */
-  #evictedStamp: Stamp = 0;
-  #evictedSlots = 0;
-  #evictedBallot: Ballot = 0;
-  readonly #landmarks: Landmark[] = [];
+  /** Of the newest entry that is no longer in memory. */
+  #evicted: Summary = { ballot: 0, stamp: 0, slots: 0 };
+  /** Entries at or below are forgotten, here and in the journal. Invariant: trimmed < first, trimmed ≤ decided. */
+  #trimmed: Instance = 0;
+  /** One in so many instances is a landmark; the log is trimmed to landmarks. */
+  readonly #landmarkEvery: number;
+  #landmarks: Milestone[] = [];
+  #bytesEver = 0;
   /** Asserting that stamps increase; off when the simulator takes the hybrid clock away. */
   readonly #checkStamps: boolean;
 
-  constructor(checkStamps = true) {
+  constructor(checkStamps = true, landmarkEvery = 256) {
     this.#checkStamps = checkStamps;
+    this.#landmarkEvery = landmarkEvery;
   }
 
   get last(): Instance {
@@ -57,13 +65,21 @@ export class Log {
   /** The largest stamp used. */
   get topStamp(): Stamp {
     const top = this.#entries.at(-1);
-    return top ? top.stamp + top.count - 1 : this.#evictedStamp;
+    return top ? top.stamp + top.count - 1 : this.#evicted.stamp;
+  }
+
+  get trimmed(): Instance {
+    return this.#trimmed;
+  }
+
+  get landmarks(): readonly Landmark[] {
+    return this.#landmarks;
   }
 
   /** Slots filled by everything in the log. */
   get slots(): number {
     const top = this.#entries.at(-1);
-    return top ? top.slotBase + top.slots : this.#evictedSlots;
+    return top ? top.slotBase + top.slots : this.#evicted.slots;
   }
 
   /** undefined if it is not in memory. */
@@ -73,14 +89,18 @@ export class Log {
 
   /** The ballot an entry was first proposed in, which names its content; undefined for what left memory, but for the newest of it. */
   ballotAt(instance: Instance): Ballot | undefined {
-    return this.get(instance)?.ballot ?? (instance === this.#first - 1 ? this.#evictedBallot : undefined);
+    return this.summary(instance)?.ballot;
+  }
+
+  /** What the log amounts to up to an instance; undefined for what left memory, but for the newest of it. */
+  summary(instance: Instance): Summary | undefined {
+    const entry = this.get(instance);
+    return entry ? summarize(entry) : instance === this.#first - 1 ? this.#evicted : undefined;
   }
 
   /** Whether the entries may come right behind `above` (I3, I7). Those of a peer that keeps the rules always may. */
   fits(above: Instance, entries: readonly Entry[]): boolean {
-    const before = this.get(above);
-    let stamp = before ? before.stamp + before.count - 1 : this.#evictedStamp;
-    let slots = before ? before.slotBase + before.slots : this.#evictedSlots;
+    let { stamp, slots } = this.summary(above) ?? this.#evicted;
     for (const entry of entries) {
       if (entry.slotBase !== slots || (this.#checkStamps && entry.stamp <= stamp)) return false;
       stamp = entry.stamp + entry.count - 1;
@@ -96,10 +116,12 @@ export class Log {
     }
     assert(entry.slotBase === this.slots, `Cannot append ${entry.instance}: slots begin at ${entry.slotBase}, not ${this.slots} (I7)`);
     this.#entries.push(entry);
-    this.#bytes += entryBytes(entry);
-    if (entry.instance % landmarkEvery === 1) {
-      this.#landmarks.push({ instance: entry.instance, stamp: entry.stamp, slotBase: entry.slotBase });
+    if (entry.instance % this.#landmarkEvery === 1) {
+      this.#landmarks.push({ instance: entry.instance, stamp: entry.stamp, slotBase: entry.slotBase, bytes: this.#bytesEver });
     }
+    const bytes = entryBytes(entry);
+    this.#bytes += bytes;
+    this.#bytesEver += bytes;
   }
 
   /** Drops everything above `above`, which is decided or the end of the decided prefix. */
@@ -146,10 +168,8 @@ export class Log {
     while (this.#bytes > bytesMax && this.#first + count <= keepAbove && count < this.#entries.length) {
       const entry = this.#entries[count++]!;
       this.#bytes -= entryBytes(entry);
-      this.#evictedStamp = entry.stamp + entry.count - 1;
-      this.#evictedBallot = entry.ballot;
-      this.#evictedSlots = entry.slotBase + entry.slots;
     }
+    this.#evicted = this.summary(this.#first + count - 1)!;
     this.#entries = this.#entries.slice(count);
     this.#first += count;
   }
@@ -163,6 +183,50 @@ export class Log {
       if (this.#landmarks[middle]![by] <= value) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? 1 : this.#landmarks[low - 1]!.instance;
+    return low === 0 ? this.#trimmed + 1 : this.#landmarks[low - 1]!.instance;
   }
+
+  /** Everything up to the foundation is decided and gone; nothing is above it. */
+  rest({ instance, ballot, stamp, slots }: Foundation, landmarks: readonly Landmark[]): void {
+    this.ballot = 0;
+    this.base = 0;
+    this.start = 0;
+    this.decided = instance;
+    this.#entries = [];
+    this.#first = instance + 1;
+    this.#bytes = 0;
+    this.#evicted = { ballot, stamp, slots };
+    this.#landmarks = landmarks.map((landmark) => ({ ...landmark, bytes: 0 }));
+  }
+
+  /** The journal has nothing at or below. */
+  restoreTrimmed(upTo: Instance): void {
+    this.#trimmed = Math.max(this.#trimmed, Math.min(upTo, this.#first - 1));
+    this.#dropLandmarks();
+  }
+
+  /**
+   * Forgets what nobody needs: entries at or below `upTo`, but for the newest `retainBytes`, in whole landmarks so that
+   * the oldest position left is known. Says whether anything was forgotten.
+   */
+  trim(upTo: Instance, retainBytes: number): boolean {
+    let kept: Milestone | null = null;
+    for (const landmark of this.#landmarks) {
+      if (landmark.instance > Math.min(upTo + 1, this.#first) || this.#bytesEver - landmark.bytes < retainBytes) break;
+      kept = landmark;
+    }
+    if (kept === null || kept.instance - 1 <= this.#trimmed) return false;
+    this.#trimmed = kept.instance - 1;
+    this.#dropLandmarks();
+    return true;
+  }
+
+  #dropLandmarks(): void {
+    const kept = this.#landmarks.findIndex(({ instance }) => instance > this.#trimmed);
+    this.#landmarks.splice(0, kept < 0 ? this.#landmarks.length : kept);
+  }
+}
+
+function summarize({ ballot, stamp, count, slotBase, slots }: Entry): Summary {
+  return { ballot, stamp: stamp + count - 1, slots: slotBase + slots };
 }

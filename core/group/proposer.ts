@@ -158,6 +158,16 @@ export class Proposer {
     if (this.#pending.size === 0) this.#resendAt = Infinity;
   }
 
+  /** Some batches are known to be decided without having been learned. */
+  forget(): void {
+    for (const [sequence, { batch }] of this.#pending) {
+      if (!this.#group.repeats.has(this.#origin, sequence)) continue;
+      this.#pending.delete(sequence);
+      this.#pendingBytes -= batch.bytes.byteLength + batchOverheadBytes;
+      this.#pendingCommands -= batch.count;
+    }
+  }
+
   /** Its own batch, still undecided. */
   pending(of: Origin, sequence: number): Batch | null {
     return of === this.#origin ? this.#pending.get(sequence)?.batch ?? null : null;

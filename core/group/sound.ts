@@ -47,7 +47,7 @@ export function isSound(from: NodeId, message: Message, spec: GroupSpec): boolea
 
 export function isSoundBeat(from: NodeId, beat: Beat, spec: GroupSpec): boolean {
   return spec.members.includes(from) && (beat.coordinates === 0 || isBallotOf(beat.coordinates, from, spec)) &&
-    areNear(beat.promised, beat.logBallot, beat.voted, beat.last, beat.decided, beat.clock, beat.slots);
+    areNear(beat.promised, beat.logBallot, beat.voted, beat.last, beat.decided, beat.clock, beat.slots, beat.safe, beat.trimmed);
 }
 
 function areNear(...values: readonly number[]): boolean {

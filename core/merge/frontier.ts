@@ -7,6 +7,7 @@
  * after its statement, and stamps above every clock in its promises. Under `rr` only slots count.
  */
 import type { Entry } from "../entry.ts";
+import type { Foundation, Started } from "../foundation.ts";
 import type { Ballot, GroupId, Instance, NodeId, Stamp } from "../ids.ts";
 import { type Order, type Position, slotPosition } from "../position.ts";
 import { reachedByQuorum } from "../quorum.ts";
@@ -30,7 +31,7 @@ export class Frontier {
   #learned: Instance = 0;
   #slots = 0;
   /** Ballots whose `start` is in the decided prefix: the newest few. */
-  #started: Ballot[] = [];
+  #started: Started[] = [];
   /** Invariant: every decided entry with a stamp up to here is in the decided prefix. */
   #bound: Stamp = 0;
 
@@ -54,9 +55,21 @@ export class Frontier {
     const top = entry.stamp + entry.count - 1;
     if (top > this.#bound) this.#bound = top;
     if (entry.kind === "start") {
-      this.#started.push(entry.ballot);
+      this.#started.push({ ballot: entry.ballot, instance: entry.instance });
       if (this.#started.length > 8) this.#started.shift();
     }
+  }
+
+  /** Everything up to there is decided, though this node has not learned it entry by entry. */
+  restore({ instance, stamp, slots, started }: Foundation): void {
+    this.#learned = instance;
+    this.#slots = slots;
+    this.#bound = Math.max(this.#bound, stamp);
+    this.#started = [...started];
+  }
+
+  get started(): readonly Started[] {
+    return this.#started;
   }
 
   coordinatorStates(ballot: Ballot, last: Instance, clock: Stamp): void {
@@ -98,7 +111,7 @@ export class Frontier {
       this.#coordinatorClock = Math.max(this.#coordinatorClock, this.#waiting.shift()!.clock);
     }
     if (this.#coordinatorClock <= this.#bound) return;
-    if (!this.#started.includes(this.#ballot) && !this.#without.has("start-fence")) return;
+    if (!this.#started.some(({ ballot }) => ballot === this.#ballot) && !this.#without.has("start-fence")) return;
     const clock = this.#without.has("quorum-clock") ? this.#coordinatorClock : Math.min(this.#coordinatorClock, this.#quorumClock());
     if (clock > this.#bound) this.#bound = clock;
   }

@@ -7,7 +7,7 @@ import type { Context } from "../context.ts";
 import type { Entry } from "../entry.ts";
 import type { Group } from "../group/group.ts";
 import type { GroupId, Instance, Millis } from "../ids.ts";
-import { commandPosition, comparePositions, type Position, start } from "../position.ts";
+import { commandPosition, comparePositions, type Position, slotPosition, start } from "../position.ts";
 import type { SubscriptionView } from "../view.ts";
 
 /** One group's log, read forward. */
@@ -41,15 +41,32 @@ export class Merge {
   #blockedOn: GroupId = 0;
   #blockedSince: Millis = Infinity;
   #closed = false;
+  /** What comes next has been forgotten. */
+  #lost = false;
 
-  constructor(context: Context, subscription: number, groups: readonly Group[], after: Position | null | "now", demand: number) {
+  constructor(
+    context: Context,
+    subscription: number,
+    groups: readonly Group[],
+    options: {
+      readonly after: Position | null | "now";
+      readonly demand: number;
+      readonly from?: readonly { readonly group: GroupId; readonly instance: Instance }[];
+    },
+  ) {
+    const { after, demand, from } = options;
     this.#context = context;
     this.subscription = subscription;
     this.groups = groups.map((group) => group.id);
     this.#demand = demand;
     this.#delivered = after === "now" ? deliverableBy(groups) : after ?? start;
-    const first = after === null ? () => 1 : after === "now" ? firstInMemory : firstInstance;
-    this.#sources = groups.map((group) => new Source(group, first(context, group, this.#delivered)));
+    const first = after === "now" ? firstInMemory : firstInstance;
+    this.#sources = groups.map((group) => {
+      const known = from?.find((one) => one.group === group.id);
+      if (known) return new Source(group, known.instance + 1);
+      if (mayHaveMissed(context, group, this.#delivered)) this.#lost = true;
+      return new Source(group, first(context, group, this.#delivered));
+    });
   }
 
   get blockedOn(): GroupId {
@@ -72,10 +89,26 @@ export class Merge {
     this.#closed = true;
   }
 
+  /** Behind which position one can go on, if what comes next here has been forgotten; null while this one can. */
+  get lost(): Position | null {
+    if (!this.#lost) return null;
+    let oldest = start;
+    for (const { group } of this.#sources) {
+      const kept = behindTrim(this.#context, group);
+      if (comparePositions(kept, oldest) > 0) oldest = kept;
+    }
+    return oldest;
+  }
+
+  /** Everything delivered is summed up by these instances. */
+  get consumed(): { readonly group: Group; readonly instance: Instance }[] {
+    return this.#sources.map(({ group, head, next }) => ({ group, instance: next - (head ? 2 : 1) }));
+  }
+
   /** Delivers what can be delivered. */
   pump(): void {
     this.#blockedOn = 0;
-    while (this.#demand > 0 && !this.#closed && this.#deliverRun());
+    while (this.#demand > 0 && !this.#closed && !this.#lost && this.#deliverRun());
     if (this.#blockedOn === 0) this.#blockedSince = Infinity;
     else if (this.#blockedSince === Infinity) this.#blockedSince = this.#context.now;
   }
@@ -105,6 +138,13 @@ export class Merge {
     while (!source.head) {
       if (source.next > source.group.learner.learned) return true;
       const entry = source.group.log.get(source.next) ?? source.readBack[source.readAt];
+      if (!entry && source.next <= source.group.log.trimmed) {
+        // Forgotten, and delivered or none of it ours; or what comes next is gone.
+        this.#lost = mayHaveMissed(this.#context, source.group, this.#delivered);
+        if (this.#lost) return false;
+        source.next = source.group.log.trimmed + 1;
+        continue;
+      }
       if (!entry) {
         this.#read(source);
         return false;
@@ -223,8 +263,12 @@ function deliverableBy(groups: readonly Group[]): Position {
   const next = groups.map((group) => group.nextUnknown()).reduce((least, unknown) =>
     comparePositions(unknown, least) < 0 ? unknown : least
   );
-  // The greatest position before `next`: within a turn groups follow each other by number, and none has the number 0.
-  return next.minor > 0 ? { ...next, minor: next.minor - 1 } : { major: next.major, group: next.group - 1, minor: 255 };
+  return before(next);
+}
+
+/** The greatest position before it: within a turn groups follow each other by number, and none has the number 0. */
+function before({ major, group, minor }: Position): Position {
+  return minor > 0 ? { major, group, minor: minor - 1 } : { major, group: group - 1, minor: 255 };
 }
 
 /** Like `firstInstance` for a position close to the end of the log: walks back instead of reading. */
@@ -237,6 +281,23 @@ function firstInMemory(context: Context, group: Group, after: Position): Instanc
     if (comparePositions(commandPosition(order, group.id, entry, entry.count - 1), after) <= 0) return instance + 1;
   }
   return firstInstance(context, group, after);
+}
+
+/** Of the group's order, the greatest position that everything left comes after. */
+function behindTrim(context: Context, group: Group): Position {
+  const { order } = context.topology;
+  const { log } = group;
+  if (log.trimmed === 0) return start;
+  const oldest = log.landmarks[0];
+  if (!oldest || oldest.instance !== log.trimmed + 1) return before(group.nextUnknown());
+  return before(
+    order.merge === "ts" ? { major: oldest.stamp, group: group.id, minor: 0 } : slotPosition(order.turn, group.id, oldest.slotBase),
+  );
+}
+
+/** Something behind `after` may have been forgotten. */
+function mayHaveMissed(context: Context, group: Group, after: Position): boolean {
+  return group.log.trimmed > 0 && comparePositions(after, behindTrim(context, group)) < 0;
 }
 
 /** Where to begin reading a group's log so as to miss nothing behind `after`. */

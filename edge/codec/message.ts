@@ -9,7 +9,7 @@ import { DecodeError, Reader, type Writer } from "./bytes.ts";
 import { readBatches, readEntries, readEntry, writeBatches, writeEntries, writeEntry } from "./entry.ts";
 
 /** Raised when the layout changes; a node refuses what it cannot read. */
-export const messageVersion = 1;
+export const messageVersion = 2;
 
 const kind = {
   propose: 1,
@@ -27,7 +27,7 @@ const kind = {
 } as const;
 
 const voteBytes = 18;
-const beatBytes = 67;
+const beatBytes = 83;
 
 /** Appends the message; the writer's earlier content stays. */
 export function encodeMessage(writer: Writer, message: Message): void {
@@ -244,6 +244,8 @@ function writeBeat(writer: Writer, beat: Beat): void {
   writer.u53(beat.clock);
   writer.u53(beat.coordinates);
   writer.u53(beat.slots);
+  writer.u53(beat.safe);
+  writer.u53(beat.trimmed);
 }
 
 function readBeat(reader: Reader): Beat {
@@ -258,5 +260,7 @@ function readBeat(reader: Reader): Beat {
     clock: reader.u53(),
     coordinates: reader.u53(),
     slots: reader.u53(),
+    safe: reader.u53(),
+    trimmed: reader.u53(),
   };
 }

@@ -50,6 +50,7 @@ export function encodeRecord(writer: Writer, record: JournalRecord): void {
       writer.u53(record.base);
       writer.u53(record.start);
       writeFoundation(writer, record.foundation);
+      writer.u53(record.trimmed);
       writeList(writer, record.landmarks, ({ instance, stamp, slotBase }) => {
         writer.u53(instance);
         writer.u53(stamp);
@@ -99,6 +100,7 @@ export function decodeRecord(reader: Reader): JournalRecord {
         base: reader.u53(),
         start: reader.u53(),
         foundation: readFoundation(reader),
+        trimmed: reader.u53(),
         landmarks: readList(reader, 24, () => ({ instance: reader.u53(), stamp: reader.u53(), slotBase: reader.u53() })),
         repeated: readList(reader, 12, () => ({ instance: reader.u53(), batches: readList(reader, 4, () => reader.u32()) })),
         entries: readEntries(reader),

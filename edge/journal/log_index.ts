@@ -1,5 +1,6 @@
 /** Where each entry of every group's current log can be read back: eight bytes an entry, kept in step with the records. */
 import type { JournalRecord } from "../../core/effects.ts";
+import type { Entry } from "../../core/entry.ts";
 import type { GroupId, Instance } from "../../core/ids.ts";
 
 /** Where a record begins, as one number. */
@@ -47,6 +48,14 @@ class Places {
     this.length = Math.max(this.length, index + 1);
   }
 
+  dropUpTo(upTo: Instance): void {
+    const gone = Math.min(Math.max(upTo + 1 - this.first, 0), this.length);
+    if (gone === 0) return;
+    this.#at.copyWithin(0, gone, this.length);
+    this.first += gone;
+    this.length -= gone;
+  }
+
   dropAbove(above: Instance): void {
     this.length = Math.min(this.length, Math.max(above + 1 - this.first, 0));
   }
@@ -64,19 +73,23 @@ export class LogIndex {
         places.set(record.entry.instance, placeOf(0));
         return;
       }
+      case "base":
+        this.#places(record.group).dropUpTo(record.trimmed);
+        return this.#replace(record.group, record.foundation.instance, record.entries, placeOf);
       case "install":
       case "learn":
-      case "base": {
-        const places = this.#places(record.group);
-        places.dropAbove(record.kind === "base" ? record.foundation.instance : record.above);
-        for (let index = 0; index < record.entries.length; index++) places.set(record.entries[index]!.instance, placeOf(index));
-        return;
-      }
+        return this.#replace(record.group, record.above, record.entries, placeOf);
       case "promise":
       case "decided":
       case "ceiling":
         return;
     }
+  }
+
+  #replace(group: GroupId, above: Instance, entries: readonly Entry[], placeOf: (index: number) => Place): void {
+    const places = this.#places(group);
+    places.dropAbove(above);
+    for (let index = 0; index < entries.length; index++) places.set(entries[index]!.instance, placeOf(index));
   }
 
   /** Places of `from`, `from + 1`, … up to `to` (inclusive) or the first that is not there; at most `most`. */

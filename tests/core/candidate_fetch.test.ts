@@ -43,6 +43,8 @@ function candidacy(decided: number): { fetches: number; chunks: number; coordina
     clock: 5_000,
     coordinates: 0,
     slots: last - 1,
+    safe: 0,
+    trimmed: 0,
   });
   const answer = (to: NodeId, message: Message): Message | null => {
     if (message.kind === "prepare") {

@@ -140,6 +140,8 @@ test("told by a heartbeat", () => {
       clock: 0,
       coordinates: 0,
       slots: 1,
+      safe: 0,
+      trimmed: 0,
     };
     learner.receive(2, {
       kind: "heartbeat",

@@ -45,6 +45,8 @@ const beat: Beat = {
   clock: 60,
   coordinates: ballot(1, 1),
   slots: 2,
+  safe: 0,
+  trimmed: 0,
 };
 const of = (changed: Partial<Batch>): Entry => ({ ...entry, batches: [{ ...batch, ...changed }] });
 const propose = (changed: Partial<Batch>): Message => ({ kind: "propose", group: 1, batches: [{ ...batch, ...changed }] });
@@ -132,7 +134,7 @@ test("heartbeats in another node's name or of numbers near their end are passed 
   expect(isSoundBeat(4, { ...beat, coordinates: 0 }, spec)).toBe(false);
   expect(isSoundBeat(2, beat, spec)).toBe(false);
   expect(isSoundBeat(3, { ...beat, coordinates: ballot(1, 3) }, spec)).toBe(false);
-  for (const field of ["promised", "logBallot", "voted", "last", "decided", "clock", "slots"] as const) {
+  for (const field of ["promised", "logBallot", "voted", "last", "decided", "clock", "slots", "safe", "trimmed"] as const) {
     expect(isSoundBeat(1, { ...beat, [field]: far }, spec)).toBe(false);
   }
 });

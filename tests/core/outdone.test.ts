@@ -33,7 +33,20 @@ test("its proposals wait for the next coordinator", () => {
       echoHeldMs: 0,
       nextInMs: 10,
       hurry: false,
-      beats: [{ group: 1, voting: true, promised: 0, logBallot: 0, voted: 0, last: 0, decided: 0, clock: 0, coordinates: 0, slots: 0 }],
+      beats: [{
+        group: 1,
+        voting: true,
+        promised: 0,
+        logBallot: 0,
+        voted: 0,
+        last: 0,
+        decided: 0,
+        clock: 0,
+        coordinates: 0,
+        slots: 0,
+        safe: 0,
+        trimmed: 0,
+      }],
     });
   const view = () => core.view().groups[0]!;
   for (let round = 0; round < 300 && view().coordinates === 0; round++) {

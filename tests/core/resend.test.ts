@@ -26,7 +26,20 @@ function coordinates(
     echoHeldMs: 0,
     nextInMs: 10,
     hurry: false,
-    beats: [{ group: 1, voting: true, promised: of, logBallot: 0, voted: 0, last: 0, decided: 0, clock: 0, coordinates: of, slots: 0 }],
+    beats: [{
+      group: 1,
+      voting: true,
+      promised: of,
+      logBallot: 0,
+      voted: 0,
+      last: 0,
+      decided: 0,
+      clock: 0,
+      coordinates: of,
+      slots: 0,
+      safe: 0,
+      trimmed: 0,
+    }],
   };
 }
 

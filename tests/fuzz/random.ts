@@ -83,6 +83,8 @@ function randomBeat(random: Random): Beat {
     clock: u53(),
     coordinates: u53(),
     slots: u53(),
+    safe: u53(),
+    trimmed: u53(),
   };
 }
 
@@ -214,6 +216,7 @@ export function randomRecord(random: Random, kind: JournalRecord["kind"] = rando
           started: many(random, 3, () => ({ ballot: u53(), instance: u53() })),
           seen: many(random, 4, () => ({ origin: u53(), upTo: u53(), ahead: many(random, 3, u53) })),
         },
+        trimmed: u53(),
         landmarks: many(random, 3, () => ({ instance: u53(), stamp: u53(), slotBase: u53() })),
         repeated: many(random, 3, () => ({ instance: u53(), batches: many(random, 3, () => random.number(32)) })),
         entries: many(random, 4, () => randomEntry(random)),

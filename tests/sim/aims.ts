@@ -7,7 +7,7 @@ import { parseTopology } from "../../core/topology.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "./prng.ts";
 
-export type Aim = "usurpers" | "strangers" | "forgetters";
+export type Aim = "usurpers" | "strangers" | "forgetters" | "laggards";
 
 /**
  * Coordinators are made to give way all the time, on a network that loses and reorders, with wall clocks seconds
@@ -98,4 +98,47 @@ function forgetters(plan: Plan, prng: Prng): Plan {
   };
 }
 
-export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, strangers, forgetters };
+/** Nodes that are away for long while the others write checkpoints and forget everything behind them. */
+function laggards(plan: Plan, prng: Prng): Plan {
+  const stormy = usurpers(plan, prng);
+  const names = ["n1", "n2", "n3", "n4", "n5"];
+  const groups = ["g1", "g2"].map((name) => ({
+    name,
+    acceptors: prng.shuffle(names.slice(0, 3)),
+    shape: prng.pick(["star", "ring"] as const),
+  }));
+  const learners = prng.pick([names, names.slice(1)]);
+  return {
+    ...stormy,
+    durability: prng.pick(["sync", "sync", "memory"]),
+    topology: parseTopology({
+      cluster: "sim",
+      merge: prng.pick(["ts", "rr"]),
+      nodes: names.map((name) => ({ name })),
+      groups: [
+        ...groups.map((group) => ({ ...group, learners })),
+        ...(prng.chance(0.5) ? [{ name: "g3", acceptors: names.slice(2), spans: ["g1", "g2"] }] : []),
+      ],
+    }),
+    limits: {
+      ...stormy.limits,
+      landmarkEvery: prng.pick([2, 5]),
+      retainBytes: prng.pick([0, 2_000]),
+      suffixBytes: prng.pick([0, 500, 5_000]),
+    },
+    network: { ...stormy.network, delayTypicalMs: 0.5, loss: prng.pick([0, 0.05]) },
+    trouble: {
+      ...stormy.trouble,
+      partitionEveryMs: prng.range(100, 400),
+      partitionLastsMs: 200,
+      crashEveryMs: prng.range(100, 400),
+      downMs: prng.pick([50, 300]),
+      handoverEveryMs: 200,
+    },
+    work: { ...stormy.work, subscriptionsPerNode: 1, resubscribeEveryMs: 200, confirmEveryMs: 50 },
+    checkpoints: { everyMs: prng.pick([10, 40]), writeMs: prng.pick([1, 20]), fetchMs: prng.pick([1, 30]), rebase: prng.pick([0.2, 1]) },
+    scar: prng.pick(["none", "dead"]),
+  };
+}
+
+export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, strangers, forgetters, laggards };

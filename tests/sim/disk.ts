@@ -4,7 +4,7 @@
  */
 import type { JournalRecord, ReadRequest } from "../../core/effects.ts";
 import { type Entry, entryBytes } from "../../core/entry.ts";
-import type { Lsn, Millis } from "../../core/ids.ts";
+import type { GroupId, Instance, Lsn, Millis } from "../../core/ids.ts";
 import type { Durability } from "../../core/node.ts";
 import { JournalState } from "./journal_state.ts";
 import type { Prng } from "./prng.ts";
@@ -21,6 +21,12 @@ export interface DiskFaults {
   readonly keepTornTail: number;
 }
 
+/** The journal begins anew with these: all of them at once, or none. */
+interface Rebase {
+  readonly kind: "rebase";
+  readonly records: readonly JournalRecord[];
+}
+
 export class Disk {
   faults: DiskFaults;
   /** Everything durable, over all lives of the process. */
@@ -30,7 +36,7 @@ export class Disk {
   readonly #queue: EventQueue;
   readonly #prng: Prng;
   readonly #onDurable: (record: JournalRecord) => void;
-  #pending: JournalRecord[] = [];
+  #pending: (JournalRecord | Rebase)[] = [];
   #waiting: { readonly upTo: Lsn; readonly done: () => void }[] = [];
   /** Records of this life that are durable. */
   #upTo: Lsn = 0;
@@ -55,10 +61,20 @@ export class Disk {
   }
 
   /** `done` is called once these records, and all before them, are durable. */
-  append(records: readonly JournalRecord[], done: () => void): void {
+  append(records: readonly (JournalRecord | Rebase)[], done: () => void): void {
     this.#pending.push(...records);
     this.#waiting.push({ upTo: this.#upTo + this.#pending.length, done });
     this.#sync();
+  }
+
+  /** In its place among the appends; nobody waits for it. */
+  rebase(records: readonly JournalRecord[]): void {
+    this.append([{ kind: "rebase", records }], () => {});
+  }
+
+  trim(group: GroupId, upTo: Instance): void {
+    // Not before what was handed over until now is there: some of it may be what is trimmed.
+    if (this.#pending.length === 0) this.state.group(group).trim(upTo);
   }
 
   /**
@@ -95,12 +111,12 @@ export class Disk {
   }
 
   #entries({ group, from, to, bytesMax }: ReadRequest): readonly Entry[] {
-    const log = this.state.group(group).entries;
+    const log = this.state.group(group);
     const result: Entry[] = [];
     const fewer = this.#prng.chance(0.2) ? this.#prng.between(1, 3) : Infinity;
     let bytes = 0;
     for (let instance = from; instance <= to && result.length < fewer; instance++) {
-      const entry = log[instance - 1];
+      const entry = log.get(instance);
       if (entry === undefined) break;
       bytes += entryBytes(entry);
       if (bytes > bytesMax && result.length > 0) break;
@@ -129,7 +145,13 @@ export class Disk {
     });
   }
 
-  #keep(record: JournalRecord): void {
+  #keep(record: JournalRecord | Rebase): void {
+    if (record.kind === "rebase") {
+      this.durable.length = 0;
+      this.durable.push(...record.records);
+      for (const base of record.records) this.state.apply(base);
+      return;
+    }
     this.durable.push(record);
     this.state.apply(record);
     this.#onDurable(record);

@@ -29,6 +29,7 @@ export class Faults {
   readonly #hosts: ReadonlyMap<NodeId, Host>;
   readonly #crash: (host: Host) => void;
   readonly #start: (host: Host) => void;
+  readonly #recovered: () => boolean;
 
   constructor(
     options: {
@@ -39,6 +40,8 @@ export class Faults {
       hosts: ReadonlyMap<NodeId, Host>;
       crash: (host: Host) => void;
       start: (host: Host) => void;
+      /** Every replica has a checkpoint again, if it would need one. */
+      recovered: () => boolean;
     },
   ) {
     this.#plan = options.plan;
@@ -48,6 +51,7 @@ export class Faults {
     this.#hosts = options.hosts;
     this.#crash = options.crash;
     this.#start = options.start;
+    this.#recovered = options.recovered;
   }
 
   begin(): void {
@@ -167,10 +171,11 @@ export class Faults {
 
   /**
    * Without a disk only one acceptor of a group may be gone or still asking at a time, and the others must be able to
-   * begin a ballot without it.
+   * begin a ballot without it. Where logs have been trimmed only one replica may be without a checkpoint.
    */
   #mayForget(node: NodeId): boolean {
     if (this.#plan.durability !== "memory") return true;
+    if (!this.#recovered()) return false;
     return this.#plan.topology.groups.every(({ id, acceptors, q1 }) =>
       !acceptors.includes(node) || (q1 < acceptors.length && acceptors.every((other) => this.#remembers(other, id)))
     );

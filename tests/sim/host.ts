@@ -98,6 +98,7 @@ export class Host {
       this.core.restore(record);
       this.#written.apply(record);
     }
+    for (const [group, { floor }] of this.disk.state.groups) this.core.restoreTrimmed(group, floor);
     this.view = this.core.view();
     oracles.restarted(this.id, this.view, this.disk.state);
     this.#world.note(this, () => `starts life ${this.life} with ${this.disk.durable.length} records`);
@@ -123,6 +124,22 @@ export class Host {
   /** The process stands still: inputs and timers wait. */
   pause(until: Millis): void {
     this.#pausedUntil = until;
+  }
+
+  get paused(): boolean {
+    return this.#pausedUntil > this.#world.queue.now;
+  }
+
+  /** Between two turns: a restart will begin here. */
+  rebase(): void {
+    const bases = this.core!.bases();
+    const before = this.#written;
+    this.#written = new JournalState();
+    for (const base of bases) {
+      before.apply(base);
+      this.#written.apply(base);
+    }
+    this.disk.rebase(bases);
   }
 
   /** The process goes on at once. */

@@ -5,37 +5,70 @@
 import { assert } from "../../core/assert.ts";
 import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
-import type { Ballot, GroupId, Instance } from "../../core/ids.ts";
+import type { Ballot, GroupId, Instance, Stamp } from "../../core/ids.ts";
 import { demand } from "./oracle/violation.ts";
 
 export class GroupState {
   promised: Ballot = 0;
   logBallot: Ballot = 0;
   start: Instance = 0;
-  /** Dense from 1: entry of instance i at index i − 1. */
-  readonly entries: Entry[] = [];
+  /** Nothing at or below is there any more; what is left of it. */
+  floor: Instance = 0;
+  #floorStamp: Stamp = 0;
+  #floorSlots = 0;
+  /** Dense: entry of instance i at index i − floor − 1. */
+  entries: Entry[] = [];
 
   get last(): Instance {
-    return this.entries.length;
+    return this.floor + this.entries.length;
+  }
+
+  get(instance: Instance): Entry | undefined {
+    return this.entries[instance - this.floor - 1];
   }
 
   /** Drops everything above `above` and appends. */
   replace(above: Instance, entries: readonly Entry[]): void {
     assert(above <= this.last, `Cannot replace the log above ${above}: it ends at ${this.last}`);
-    this.entries.length = above;
+    assert(above >= this.floor, `Cannot replace the log above ${above}: it begins at ${this.floor + 1}`);
+    this.entries.length = above - this.floor;
     for (const entry of entries) this.append(entry);
   }
 
   append(entry: Entry): void {
     const before = this.entries.at(-1);
+    const stamp = before === undefined ? this.#floorStamp : before.stamp + before.count - 1;
+    const slots = before === undefined ? this.#floorSlots : before.slotBase + before.slots;
     assert(entry.instance === this.last + 1, `Cannot append instance ${entry.instance}: the log ends at ${this.last}`);
-    if (before !== undefined) {
-      const increases = entry.stamp >= before.stamp + before.count;
-      demand(increases, "stamps", () => `instance ${entry.instance} is appended and its stamp is not above the one before (I3)`);
-      const continues = entry.slotBase === before.slotBase + before.slots;
-      demand(continues, "slots", () => `instance ${entry.instance} is appended and its slots do not continue (I7)`);
-    }
+    demand(entry.stamp > stamp, "stamps", () => `instance ${entry.instance} is appended and its stamp is not above the one before (I3)`);
+    demand(entry.slotBase === slots, "slots", () => `instance ${entry.instance} is appended and its slots do not continue (I7)`);
     this.entries.push(entry);
+  }
+
+  trim(upTo: Instance): void {
+    if (upTo <= this.floor) return;
+    const top = this.get(upTo);
+    assert(top !== undefined, `Cannot trim to ${upTo}: the log ends at ${this.last}`);
+    this.#floorStamp = top.stamp + top.count - 1;
+    this.#floorSlots = top.slotBase + top.slots;
+    this.entries = this.entries.slice(upTo - this.floor);
+    this.floor = upTo;
+  }
+
+  /** A base either sums up what is here, or takes its place. */
+  rest({ foundation, trimmed, ballot, start, entries }: JournalRecord & { kind: "base" }): void {
+    this.logBallot = ballot;
+    this.start = start;
+    if (trimmed === foundation.instance || foundation.instance > this.last) {
+      this.floor = foundation.instance;
+      this.#floorStamp = foundation.stamp;
+      this.#floorSlots = foundation.slots;
+      this.entries = [...entries];
+      return;
+    }
+    const same = foundation.instance + entries.length === this.last &&
+      entries.every((entry) => this.get(entry.instance)?.ballot === entry.ballot);
+    demand(same, "base", () => `a base holds the log up to ${foundation.instance + entries.length}; it goes to ${this.last}`);
   }
 }
 
@@ -81,6 +114,11 @@ export class JournalState {
           state.start = 0;
         }
         return state.replace(record.above, record.entries);
+      }
+      case "base": {
+        const state = this.group(record.group);
+        this.#promise(state, record.promised);
+        return state.rest(record);
       }
     }
   }

@@ -91,6 +91,9 @@ class Story {
       deliveries: [],
       refusals: [],
       confirmations: [],
+      trims: [],
+      lost: [],
+      behind: [],
       wakeAt: Infinity,
     };
     this.oracles.says(node, effects);

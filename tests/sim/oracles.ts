@@ -56,7 +56,7 @@ export class Oracles {
 
   /** A record is durable and applied to `disk`. */
   persisted(node: NodeId, record: JournalRecord, disk: JournalState): void {
-    if (record.kind === "ceiling" || record.kind === "decided" || record.kind === "promise") return;
+    if (record.kind === "ceiling" || record.kind === "decided" || record.kind === "promise" || record.kind === "base") return;
     const state = disk.group(record.group);
     // What a node without memory takes over is no vote until it says so (see `shows`).
     if (!this.#words.get(node)!.mayVote(record.group)) return;

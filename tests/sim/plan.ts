@@ -11,6 +11,7 @@ import type { ClockFaults } from "./clocks.ts";
 import type { DiskFaults } from "./disk.ts";
 import type { NetworkFaults } from "./network.ts";
 import { Prng } from "./prng.ts";
+import type { CheckpointPlan } from "./replicas.ts";
 
 export interface Trouble {
   /** Mean time between two faults of a kind; Infinity for never. */
@@ -52,6 +53,7 @@ export interface Plan {
   readonly clock: ClockFaults;
   readonly trouble: Trouble;
   readonly work: Work;
+  readonly checkpoints: CheckpointPlan;
   /** How much one turn of a node's loop may gather. */
   readonly turnMs: Millis;
   readonly safetyMs: Millis;
@@ -84,6 +86,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     clock: drawClock(prng.split("clock")),
     trouble: drawTrouble(prng.split("trouble")),
     work: drawWork(prng.split("work"), limits),
+    checkpoints: drawCheckpoints(prng.split("checkpoints")),
     turnMs: prng.chance(0.5) ? 0 : prng.range(0.1, 3),
     safetyMs: prng.range(1_000, 3_500),
     scar: prng.chance(0.6) ? "none" : prng.pick(["dead", "deaf", "mute"]),
@@ -152,8 +155,11 @@ function drawLimits(prng: Prng): Limits {
   const heartbeatMs = prng.pick([4, 10, 10, 25]);
   const heartbeatIdleMs = heartbeatMs * prng.pick([1, 2, 5]);
   const leaseMs = heartbeatIdleMs * 3 + prng.between(1, 300);
+  const trimming = prng.split("trimming");
   return checkLimits({
     ...defaultLimits,
+    landmarkEvery: trimming.pick([2, 5, 20, 256]),
+    retainBytes: trimming.pick([0, 1_000, 20_000]),
     windowEntries,
     windowBytes: Math.max(entryBytes, shrink(() => prng.between(100, 2_000), defaultLimits.windowBytes)),
     entryBytes,
@@ -218,6 +224,15 @@ function drawTrouble(prng: Prng): Trouble {
     pauseMs: prng.pick([20, 150, 700]),
     handoverEveryMs: every(50, 1_500),
     unreachableEveryMs: every(100, 1_000),
+  };
+}
+
+function drawCheckpoints(prng: Prng): CheckpointPlan {
+  return {
+    everyMs: maybe(prng, () => prng.pick([20, 100, 500]), Infinity),
+    writeMs: prng.pick([1, 20, 200]),
+    fetchMs: prng.pick([1, 20, 200]),
+    rebase: prng.pick([0, 0.3, 1]),
   };
 }
 

@@ -88,6 +88,9 @@ function countsOf(world: World): Record<string, number> {
     decided,
     deliveries: world.oracles.deliveries,
     confirmations: world.oracles.confirmations,
+    checkpoints: world.replicas.checkpoints,
+    installed: world.replicas.installed,
+    trims: world.replicas.trims,
     virtualMs: Math.round(world.queue.now),
     healedMs: Math.round(world.healedMs),
   };

@@ -1,9 +1,10 @@
 /** The users: propose in bursts, hold subscriptions of any set of groups, lag, resume, and ask for linearizable reads. */
-import type { Delivery, Input } from "../../core/effects.ts";
+import type { Delivery, Effects, Input } from "../../core/effects.ts";
 import type { GroupId, Millis, NodeId } from "../../core/ids.ts";
-import type { Position } from "../../core/position.ts";
+import { comparePositions, formatPosition, type Position } from "../../core/position.ts";
 import type { Host } from "./host.ts";
 import type { SubscriptionOracle } from "./oracle/order.ts";
+import { demand } from "./oracle/violation.ts";
 import { knownBy, type Oracles } from "./oracles.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "./prng.ts";
@@ -27,6 +28,8 @@ export class Workload {
   readonly #hosts: ReadonlyMap<NodeId, Host>;
   /** What a node wants to hear; its services remember how far they got over a crash. */
   readonly #open = new Map<NodeId, SubscriptionOracle[]>();
+  /** Asked for and not yet stepped. */
+  readonly #wishes = new Set<number>();
   /** To be opened anew once the turn that closed them is over. */
   readonly #reopen = new Map<string, () => void>();
 
@@ -84,8 +87,10 @@ export class Workload {
   stepping(host: Host, input: Input): void {
     switch (input.kind) {
       case "subscribe": {
+        // Those of the services are theirs (see replicas.ts).
+        const ours = this.#wishes.delete(input.subscription);
         const oracle = this.#oracles.subscribed({ ...input, node: host.id, granted: input.demand, view: host.core!.view() });
-        this.#open.get(host.id)!.push(oracle);
+        if (ours) this.#open.get(host.id)!.push(oracle);
         return;
       }
       case "demand": {
@@ -109,7 +114,8 @@ export class Workload {
     }
   }
 
-  turned(host: Host, inputs: readonly Input[]): void {
+  turned(host: Host, inputs: readonly Input[], effects: Effects): void {
+    for (const { subscription, oldest } of effects.lost) this.#lost(host, subscription, oldest);
     for (const input of inputs) {
       // Asked for before the world healed, begun after.
       if (this.#stopped && input.kind === "subscribe" && input.demand !== Infinity) this.#grant(host, input.subscription, Infinity);
@@ -119,6 +125,22 @@ export class Workload {
       this.#reopen.delete(key);
       this.#oracles.unsubscribed(host.id, input.subscription);
     }
+  }
+
+  /** What comes next for it has been forgotten: it goes on where it can, or from now on. */
+  #lost(host: Host, subscription: number, oldest: Position): void {
+    const old = this.#open.get(host.id)!.find((one) => one.subscription === subscription);
+    if (old === undefined) return;
+    demand(
+      old.isOpen || comparePositions(oldest, old.position) > 0,
+      "lost",
+      () => `${old.who} is told to go on behind ${formatPosition(oldest)}, and has been there`,
+    );
+    this.#open.set(host.id, this.#open.get(host.id)!.filter((other) => other !== old));
+    this.#oracles.unsubscribed(host.id, subscription);
+    const reopen = this.#reopen.get(`${host.id}/${subscription}`);
+    if (reopen !== undefined) return;
+    this.#subscribe(host, { groups: old.groups, after: this.#prng.chance(0.5) ? "now" : oldest });
   }
 
   delivered(host: Host, delivery: Delivery): void {
@@ -184,6 +206,7 @@ export class Workload {
 
   #subscribe(host: Host, wish: Wish): void {
     const subscription = ++this.#subscriptions;
+    this.#wishes.add(subscription);
     const demand = this.#stopped ? Infinity : this.#plan.work.demand;
     host.submit({ kind: "subscribe", subscription, ...wish, demand });
   }

@@ -11,6 +11,7 @@ import { Violation } from "./oracle/violation.ts";
 import type { Plan } from "./plan.ts";
 import { hashText, mix, Prng } from "./prng.ts";
 import { EventQueue } from "./queue.ts";
+import { Replicas } from "./replicas.ts";
 import { Workload } from "./workload.ts";
 
 /** Virtual time after healing without anything ordered, delivered or confirmed that means nothing more will be. */
@@ -26,6 +27,7 @@ export class World implements Surroundings {
   readonly network: Network;
   readonly faults: Faults;
   readonly workload: Workload;
+  readonly replicas: Replicas;
   readonly hosts = new Map<NodeId, Host>();
   events = 0;
   /** Virtual time from healing until nothing was owed any more. */
@@ -47,6 +49,7 @@ export class World implements Surroundings {
     for (const { id } of plan.topology.nodes) this.hosts.set(id, new Host(id, this, prng.split(`node ${id}`)));
     const shared = { plan, queue: this.queue, hosts: this.hosts };
     this.workload = new Workload({ ...shared, prng: prng.split("work"), oracles: this.oracles });
+    this.replicas = new Replicas({ ...shared, prng: prng.split("replicas"), oracles: this.oracles });
     this.faults = new Faults({
       ...shared,
       prng: prng.split("faults"),
@@ -54,8 +57,10 @@ export class World implements Surroundings {
       crash: (host) => {
         host.crash();
         this.workload.crashed(host);
+        this.replicas.crashed(host);
       },
       start: (host) => this.#start(host),
+      recovered: () => this.replicas.recovered,
     });
   }
 
@@ -72,6 +77,7 @@ export class World implements Surroundings {
     const begin = new Prng(this.plan.seed).split("begin");
     for (const host of this.hosts.values()) this.queue.after(begin.range(0, 30), () => this.#start(host));
     this.workload.begin();
+    this.replicas.begin();
     this.faults.begin();
     while (this.queue.step(this.plan.safetyMs)) this.#count();
     this.queue.now = this.plan.safetyMs;
@@ -140,7 +146,8 @@ export class World implements Surroundings {
   turned(host: Host, inputs: readonly Input[], effects: Effects): void {
     this.#hash = mix(mix(mix(this.#hash, effects.send.length), effects.records.length), effects.sendAfterPersist.length);
     if (this.#trace !== null) this.#tellEffects(host, effects);
-    this.workload.turned(host, inputs);
+    this.workload.turned(host, inputs, effects);
+    this.replicas.turned(host, effects);
   }
 
   note(host: Host, line: () => string): void {
@@ -149,6 +156,7 @@ export class World implements Surroundings {
 
   #start(host: Host): void {
     host.start();
+    this.replicas.started(host);
     this.workload.started(host);
   }
 
@@ -171,6 +179,7 @@ export class World implements Surroundings {
       if (!subscription.drained) result.push(`${subscription.who} (${subscription.owes})`);
       if (subscription.asked.size > 0) result.push(`${subscription.asked.size} confirmations of ${subscription.who}`);
     }
+    result.push(...this.replicas.owed(sound));
     for (const host of this.hosts.values()) {
       if (!sound(host.id)) continue;
       for (const view of host.view?.groups ?? []) {
