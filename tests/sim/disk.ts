@@ -37,6 +37,7 @@ export class Disk {
   readonly #prng: Prng;
   readonly #onDurable: (record: JournalRecord) => void;
   #pending: (JournalRecord | Rebase)[] = [];
+  readonly #trims = new Map<GroupId, Instance>();
   #waiting: { readonly upTo: Lsn; readonly done: () => void }[] = [];
   /** Records of this life that are durable. */
   #upTo: Lsn = 0;
@@ -73,8 +74,15 @@ export class Disk {
   }
 
   trim(group: GroupId, upTo: Instance): void {
-    // Not before what was handed over until now is there: some of it may be what is trimmed.
-    if (this.#pending.length === 0) this.state.group(group).trim(upTo);
+    this.#trims.set(group, upTo);
+    this.#trim();
+  }
+
+  /** Not before what was handed over until now is there: some of it may be what is trimmed. */
+  #trim(): void {
+    if (this.#pending.length > 0) return;
+    for (const [group, upTo] of this.#trims) this.state.group(group).trim(upTo);
+    this.#trims.clear();
   }
 
   /**
@@ -105,6 +113,7 @@ export class Disk {
       for (let i = 0; i < kept; i++) this.#keep(this.#pending[i]!);
     }
     this.#pending = [];
+    this.#trims.clear();
     this.#waiting = [];
     this.#upTo = 0;
     this.#syncing = false;
@@ -140,6 +149,7 @@ export class Disk {
       this.#syncing = false;
       for (const record of this.#pending.splice(0, count)) this.#keep(record);
       this.#upTo += count;
+      this.#trim();
       while (this.#waiting[0] !== undefined && this.#waiting[0].upTo <= this.#upTo) this.#waiting.shift()!.done();
       this.#sync();
     });

@@ -6,7 +6,7 @@
  * Names of oracles: `trimmed` (nothing is forgotten that some majority of replicas has not durably behind it),
  * `recoverable` (the newest checkpoint among any majority is one from which its replica can go on).
  */
-import type { Cursor, Effects } from "../../core/effects.ts";
+import type { Cursor, Effects, Resume } from "../../core/effects.ts";
 import type { GroupId, Instance, Millis, NodeId } from "../../core/ids.ts";
 import { comparePositions } from "../../core/position.ts";
 import { majority } from "../../core/quorum.ts";
@@ -74,9 +74,10 @@ export class Replicas {
   }
 
   started(host: Host): void {
+    this.#resume(host);
     for (const replica of this.#all.get(host.id)!) {
       replica.writing = replica.fetching = false;
-      this.#resume(host, replica);
+      this.#subscribe(host, replica);
     }
     this.#tell(host);
   }
@@ -103,9 +104,9 @@ export class Replicas {
       this.#fetch(host, replica);
     }
     for (const group of effects.behind) {
-      const replica = this.#all.get(host.id)!.find(({ groups }) => groups.includes(group));
-      if (replica) this.#fetch(host, replica);
-      else this.#fetchFoundation(host, group);
+      const replicas = this.#all.get(host.id)!.filter(({ groups }) => groups.includes(group));
+      for (const replica of replicas) this.#fetch(host, replica);
+      if (replicas.length === 0) this.#fetchFoundation(host, group);
     }
   }
 
@@ -144,11 +145,21 @@ export class Replicas {
     return replicas;
   }
 
+  /** No further than the replica that is least far: what it needs is not to be forgotten for the others' sake. */
+  #resume(host: Host): void {
+    const from: Resume[] = [];
+    for (const { id } of this.#plan.topology.groups) {
+      const ends = this.#all.get(host.id)!.filter(({ groups }) => groups.includes(id)).map(({ durable }) => resumeOf(durable, id));
+      if (ends.length === 0 || ends.includes(undefined)) continue;
+      from.push((ends as Resume[]).reduce((least, end) => end.foundation.instance < least.foundation.instance ? end : least));
+    }
+    if (from.length > 0) host.submit({ kind: "resume", from });
+  }
+
   /** From its newest checkpoint, or from the beginning. */
-  #resume(host: Host, replica: Replica): void {
+  #subscribe(host: Host, replica: Replica): void {
     const { durable } = replica;
     replica.subscription = ++this.#next;
-    if (durable !== null) host.submit({ kind: "resume", from: durable.groups });
     host.submit({
       kind: "subscribe",
       subscription: replica.subscription,
@@ -205,7 +216,7 @@ export class Replicas {
         .sort((a, b) => comparePositions(b.position, a.position))[0];
       const own = replica.durable?.position;
       if (asked.length < majority(peers.length) || best === undefined || (own && comparePositions(best.position, own) <= 0)) {
-        if (replica.subscription === 0) this.#resume(host, replica);
+        if (replica.subscription === 0) this.#subscribe(host, replica);
         return;
       }
       this.installed++;
@@ -214,7 +225,8 @@ export class Replicas {
         host.submit({ kind: "unsubscribe", subscription: replica.subscription });
         this.#oracles.unsubscribed(host.id, replica.subscription);
       }
-      this.#resume(host, replica);
+      this.#resume(host);
+      this.#subscribe(host, replica);
       this.#tell(host);
     });
   }
@@ -223,8 +235,7 @@ export class Replicas {
   #fetchFoundation(host: Host, group: GroupId): void {
     const holders = [...this.#all.values()].flat().filter(({ node, durable }) => this.#hosts.get(node)!.up && behind(durable, group) > 0);
     if (holders.length === 0) return;
-    const from = this.#prng.pick(holders).durable!.groups.filter((one) => one.group === group);
-    host.submit({ kind: "resume", from });
+    host.submit({ kind: "resume", from: [resumeOf(this.#prng.pick(holders).durable, group)!] });
   }
 
   #checkTrim(host: Host, group: GroupId, upTo: Instance): void {
@@ -256,5 +267,9 @@ export class Replicas {
 }
 
 function behind(durable: Cursor | null, group: GroupId): Instance {
-  return durable?.groups.find((one) => one.group === group)?.foundation.instance ?? 0;
+  return resumeOf(durable, group)?.foundation.instance ?? 0;
+}
+
+function resumeOf(durable: Cursor | null, group: GroupId): Resume | undefined {
+  return durable?.groups.find((one) => one.group === group);
 }
