@@ -14,7 +14,7 @@ import { Slabs } from "../slabs.ts";
 import { always, ifAbsent, ifAtVersion, ifPresent, opDelete, opPut } from "./command.ts";
 import { History } from "./history.ts";
 import { kvOutcomes } from "./outcome.ts";
-import { Tree } from "./tree.ts";
+import { Tree } from "../tree.ts";
 
 /** A copy: nothing in it changes any more. */
 export interface Stored {
