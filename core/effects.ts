@@ -29,6 +29,8 @@ export type Input =
     readonly groups: readonly GroupId[];
     readonly after: Position | null | "now";
     readonly demand: number;
+    /** Of a checkpoint at `after`: the instance behind which each group goes on; found by position where it is absent. */
+    readonly from?: readonly { readonly group: GroupId; readonly instance: Instance }[];
   }
   | { readonly kind: "demand"; readonly subscription: number; readonly commands: number }
   | { readonly kind: "unsubscribe"; readonly subscription: number }
