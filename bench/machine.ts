@@ -115,7 +115,7 @@ function measureReplica(): void {
     confirm: () => () => {},
   };
   const requests = new Requests(() => () => {}, { timeoutMs: 1, timeoutMsMax: 1 });
-  new Replica({ orderer, requests, home: 1, groups: [1], machines: [new KvMachine()] });
+  new Replica({ name: "main", orderer, requests, home: 1, groups: [1], machines: [new KvMachine()] }).start();
   const from = origin(2, 1);
   const apply = (bytes: Uint8Array) => {
     const entry: Entry = {

@@ -6,7 +6,7 @@ import type { GroupId, NodeId, Origin } from "../core/ids.ts";
 import { groupById, type Topology } from "../core/topology.ts";
 import type { Position } from "../core/position.ts";
 import type { NodeView } from "../core/view.ts";
-import type { Orderer, Subscription } from "../services/orderer.ts";
+import type { Orderer, Places, Subscription } from "../services/orderer.ts";
 import type { Host } from "./host.ts";
 
 interface Proposal {
@@ -76,6 +76,7 @@ export class HostOrderer implements Orderer {
     after: Position | null | "now",
     demand: number,
     onDelivery: (delivery: Delivery) => void,
+    from?: Places,
   ): Subscription {
     for (const id of groups) {
       const { name, learners } = groupById(this.topology, id);
@@ -83,7 +84,7 @@ export class HostOrderer implements Orderer {
     }
     const number = ++this.#lastSubscription;
     this.#subscriptions.set(number, onDelivery);
-    this.#host?.submit({ kind: "subscribe", subscription: number, groups, after, demand });
+    this.#host?.submit({ kind: "subscribe", subscription: number, groups, after, demand, ...(from === undefined ? {} : { from }) });
     const subscription: Subscription = {
       more: (commands) => {
         if (this.#subscriptions.has(number)) this.#host?.submit({ kind: "demand", subscription: number, commands });

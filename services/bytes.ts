@@ -118,11 +118,18 @@ export class Reader {
 
 /** Fills an array of exactly the size its caller has counted. */
 export class Writer {
-  readonly out: Uint8Array;
+  out: Uint8Array;
   at = 0;
 
   constructor(size: number) {
     this.out = new Uint8Array(size);
+  }
+
+  /** Goes on in another array: one writer serves many. */
+  reset(out: Uint8Array, at: number): this {
+    this.out = out;
+    this.at = at;
+    return this;
   }
 
   u8(value: number): this {
@@ -188,6 +195,11 @@ export function writeU53(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 4] = high;
   bytes[at + 5] = high >>> 8;
   bytes[at + 6] = high >>> 16;
+}
+
+/** Whether the position written at `at` lies behind this one. Nothing is allocated: it is asked of every entry of a store. */
+export function liesBehind(bytes: Uint8Array, at: number, { major, group, minor }: Position): boolean {
+  return (readU53(bytes, at) - major || (bytes[at + 7]! | bytes[at + 8]! << 8) - group || bytes[at + 9]! - minor) > 0;
 }
 
 /** Arguments of one `fromCharCode`: far below what any engine takes. */

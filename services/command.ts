@@ -22,7 +22,7 @@ export const serviceCount = 4;
 export const headerBytes = 7;
 /** Set in the service number of a command with a key. */
 export const keyedBit = 128;
-const fingerprintBytes = 16;
+export const fingerprintBytes = 16;
 
 /** Writes the header into the first bytes of a command whose body is already behind it. */
 export function stamp(command: Uint8Array, service: number, request: number): Uint8Array {

@@ -14,7 +14,8 @@ const common = [
   "application/octet-stream",
   "text/plain",
 ] as const;
-const explicit = 255;
+/** The type itself comes next, with its length. */
+export const explicitType = 255;
 
 const codes = new Map<string, number>(common.map((type, code) => [type, code]));
 
@@ -25,19 +26,19 @@ export function typeBytes(type: string): number {
 export function writeType(writer: Writer, type: string): void {
   const code = codes.get(type);
   if (code !== undefined) writer.u8(code);
-  else writer.u8(explicit).u8(type.length).binary(type);
+  else writer.u8(explicitType).u8(type.length).binary(type);
 }
 
 /** Moves past a type; fails the reader on a code that means nothing. */
 export function skipType(reader: Reader): void {
   const code = reader.u8();
-  if (code === explicit) reader.skip(reader.u8());
+  if (code === explicitType) reader.skip(reader.u8());
   else if (code >= common.length) reader.fail();
 }
 
 export function readType(reader: Reader): string {
   const code = reader.u8();
-  if (code === explicit) return reader.binary(reader.u8());
+  if (code === explicitType) return reader.binary(reader.u8());
   const type = common[code];
   if (type === undefined) reader.fail();
   return type ?? "";

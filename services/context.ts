@@ -114,7 +114,7 @@ async function confirmed(context: Context, replica: Replica, options: CallOption
   let cancel = () => {};
   try {
     await context.requests.ask<void>({ what, options, write: false }, (request) => {
-      cancel = context.orderer.confirm(replica.subscription, replica.groups, () => context.requests.settle(request, undefined));
+      cancel = replica.confirm(replica.groups, () => context.requests.settle(request, undefined));
     });
   } finally {
     cancel();
@@ -127,7 +127,7 @@ async function reached(context: Context, replica: Replica, after: Position, opti
   let cancel = () => {};
   try {
     await context.requests.ask<void>({ what, options, write: false }, (request) => {
-      cancel = context.orderer.confirm(replica.subscription, [], () => context.requests.settle(request, undefined), after);
+      cancel = replica.confirm([], () => context.requests.settle(request, undefined), after);
     });
   } catch (error) {
     if (!(error instanceof CarillonError) || error.code !== "timeout") throw error;

@@ -1,9 +1,12 @@
 /** What services need of the node that orders for them. The edge implements it on the host; tests may on a bare core. */
 import type { Delivery } from "../core/effects.ts";
-import type { GroupId, NodeId, Origin } from "../core/ids.ts";
+import type { GroupId, Instance, NodeId, Origin } from "../core/ids.ts";
 import type { Position } from "../core/position.ts";
 import type { Topology } from "../core/topology.ts";
 import type { CarillonError } from "../core/errors.ts";
+
+/** The instance behind which each group's log goes on; whatever is up to there lies at or before one position. */
+export type Places = readonly { readonly group: GroupId; readonly instance: Instance }[];
 
 export interface Subscription {
   /** Lets so many more commands come (see `demand` of `subscribe`). */
@@ -21,12 +24,16 @@ export interface Orderer {
    * called, at most once, if the command was not and will not be ordered.
    */
   propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void): void;
-  /** The node must learn every group. Payload views inside a delivery are valid only during the call unless the entry is retained. */
+  /**
+   * The node must learn every group. Payload views inside a delivery are valid only during the call unless the entry is retained.
+   * `from`: for whoever has the state behind `after` from a checkpoint; logs need not be there up to these places.
+   */
   subscribe(
     groups: readonly GroupId[],
     after: Position | null | "now",
     demand: number,
     onDelivery: (delivery: Delivery) => void,
+    from?: Places,
   ): Subscription;
   /**
    * Calls back once `subscription` has delivered everything completed in `groups` before this call, and everything ordered at

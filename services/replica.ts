@@ -4,15 +4,19 @@
  */
 import type { Delivery } from "../core/effects.ts";
 import type { GroupId } from "../core/ids.ts";
-import { type Position, start } from "../core/position.ts";
+import { assert } from "../core/assert.ts";
+import { comparePositions, formatPosition, type Position, start } from "../core/position.ts";
 import { binaryBytes, Reader } from "./bytes.ts";
+import { CheckpointIntake, CheckpointItems, machineKind, type Section, sessionsKind } from "./checkpoint.ts";
 import { eachDelivered, headerBytes, keyedBit, readKey, requestOf, type Visit } from "./command.ts";
 import { keyReused } from "./idempotency.ts";
 import { Hash } from "./hash.ts";
-import type { Machine } from "./machine.ts";
-import type { Orderer, Subscription } from "./orderer.ts";
+import { hasState, type Machine } from "./machine.ts";
+import type { Orderer, Places, Subscription } from "./orderer.ts";
 import type { Requests } from "./requests.ts";
+import { Assembler, type Restore } from "./restore.ts";
 import { sessionLimits, Sessions } from "./sessions.ts";
+import { Cutter, type Snapshot } from "./snapshot.ts";
 
 /** What a caller gets: the machine's result and where in the order it came to be. */
 export interface Reply<Result> {
@@ -22,10 +26,34 @@ export interface Reply<Result> {
   readonly replayed?: true;
 }
 
+/** All of a replica's state, as it was behind the command at `position`. */
+export interface ReplicaSnapshot extends Snapshot {
+  readonly position: Position;
+  /** Commands this replica had been delivered then. */
+  readonly commands: number;
+}
+
+export interface ReplicaRestore extends Restore {
+  /**
+   * Puts what has come in the place of what there was. Throws CarillonError `corrupt` unless it was all there; false if the replica
+   * has got further by itself meanwhile. In both cases nothing has changed.
+   */
+  finish(): boolean;
+}
+
+/** Something that waits until the replica is far enough. */
+interface Question {
+  readonly groups: readonly GroupId[];
+  readonly confirmed: (position: Position) => void;
+  readonly atLeast: Position | undefined;
+  cancel: () => void;
+}
+
 export class Replica {
+  /** The same at every node and in every life of it; letters, digits and `_.-+`. */
+  readonly name: string;
   readonly home: GroupId;
   readonly groups: readonly GroupId[];
-  readonly subscription: Subscription;
   readonly #orderer: Orderer;
   readonly #requests: Requests;
   /** By service number; null where another replica, or nobody, has that service of the group. */
@@ -33,16 +61,27 @@ export class Replica {
   readonly #reader = new Reader();
   /** By the group that orders the commands. */
   readonly #sessions: ReadonlyMap<GroupId, Sessions>;
+  readonly #sections: readonly Section[];
+  readonly #questions = new Set<Question>();
+  /** Null before `start` and after `close`. */
+  #subscription: Subscription | null = null;
+  /** Whether it is to hear what is ordered. */
+  #started = false;
+  /** Of the checkpoint it was restored from. */
+  #places: Places | undefined;
   #applied: Position = start;
   #commands = 0;
 
+  /** It hears nothing before `start`. */
   constructor(options: {
+    readonly name: string;
     readonly orderer: Orderer;
     readonly requests: Requests;
     readonly home: GroupId;
     readonly groups: readonly GroupId[];
     readonly machines: readonly (Machine | null)[];
   }) {
+    this.name = options.name;
     this.home = options.home;
     this.groups = options.groups;
     this.#orderer = options.orderer;
@@ -50,7 +89,72 @@ export class Replica {
     this.#machines = options.machines;
     const limits = sessionLimits(this.#orderer.topology.order);
     this.#sessions = new Map(this.groups.map((group) => [group, new Sessions(limits)]));
-    this.subscription = this.#orderer.subscribe(this.groups, null, Infinity, (delivery) => this.#onDelivery(delivery));
+    this.#sections = [
+      ...Array.from(this.#sessions, ([number, state]) => ({ kind: sessionsKind, number, state })),
+      ...this.#machines.flatMap((machine, number) => hasState(machine) ? [{ kind: machineKind, number, state: machine }] : []),
+    ];
+  }
+
+  /** Goes on behind what it holds. */
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#subscribe();
+  }
+
+  close(): void {
+    this.#started = false;
+    this.#subscription?.close();
+    this.#subscription = null;
+  }
+
+  /** As `confirm` of an orderer, of whatever subscription the replica has: a question outlives a restore and is asked again. */
+  confirm(groups: readonly GroupId[], confirmed: (position: Position) => void, atLeast?: Position): () => void {
+    const question: Question = { groups, confirmed, atLeast, cancel: () => {} };
+    this.#questions.add(question);
+    if (this.#subscription !== null) this.#ask(question, this.#subscription);
+    return () => {
+      this.#questions.delete(question);
+      question.cancel();
+    };
+  }
+
+  snapshot(): ReplicaSnapshot {
+    const cutter = new Cutter(new CheckpointItems(this.#sections, this.#applied));
+    return {
+      position: this.#applied,
+      commands: this.#commands,
+      next: (bytesWanted) => cutter.next(bytesWanted),
+      close: () => cutter.close(),
+    };
+  }
+
+  /**
+   * Makes this the replica whose snapshot this is, made behind `position`; `places` is where the logs of its groups go on. It is not
+   * behind this one; a started one goes on with what it has until the end. Callers whose commands the checkpoint has passed over
+   * end with their time-outs, outcome unknown: which they are cannot be told, and those that come later still get their answers.
+   */
+  restore(position: Position, places?: Places): ReplicaRestore {
+    assert(
+      comparePositions(position, this.#applied) >= 0,
+      `Cannot restore replica ${this.name} to ${formatPosition(position)}: it is at ${formatPosition(this.#applied)}`,
+    );
+    const intake = new CheckpointIntake(this.#sections, position);
+    const assembler = new Assembler(intake);
+    return {
+      add: (chunk) => assembler.add(chunk),
+      finish: () => {
+        assembler.check();
+        if (comparePositions(position, this.#applied) < 0) return false;
+        this.#subscription?.close();
+        this.#subscription = null;
+        this.#applied = position;
+        this.#places = places;
+        intake.finish();
+        if (this.#started) this.#subscribe();
+        return true;
+      },
+    };
   }
 
   /** Of the last command delivered; what the machines hold is the state right behind it. */
@@ -75,6 +179,21 @@ export class Replica {
     const hash = new Hash();
     for (const [group, sessions] of this.#sessions) sessions.addTo(hash.number(group));
     return hash.digest();
+  }
+
+  #subscribe(): void {
+    const after = this.#places === undefined && this.#applied === start ? null : this.#applied;
+    const hear = (delivery: Delivery) => this.#onDelivery(delivery);
+    this.#subscription = this.#orderer.subscribe(this.groups, after, Infinity, hear, this.#places);
+    for (const question of this.#questions) this.#ask(question, this.#subscription);
+  }
+
+  #ask(question: Question, subscription: Subscription): void {
+    const confirmed = (position: Position) => {
+      this.#questions.delete(question);
+      question.confirmed(position);
+    };
+    question.cancel = this.#orderer.confirm(subscription, question.groups, confirmed, question.atLeast);
   }
 
   #onDelivery(delivery: Delivery): void {

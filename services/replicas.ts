@@ -114,8 +114,13 @@ export class Replicas {
     }));
   }
 
+  /** Before this they can be restored without having heard anything. */
+  start(): void {
+    for (const replica of this.all) replica.start();
+  }
+
   close(): void {
-    for (const replica of this.all) replica.subscription.close();
+    for (const replica of this.all) replica.close();
   }
 
   #host(group: GroupSpec): void {
@@ -127,17 +132,20 @@ export class Replicas {
     const apart = reaching.length > 1;
 
     // In the order of the service numbers.
-    const replica = this.#start(group.id, [group.id], [kv, apart ? null : log, new MulticastMachine(), catalog]);
+    const replica = this.#add(group.name, group.id, [group.id], [kv, apart ? null : log, new MulticastMachine(), catalog]);
     this.#bases.set(group.id, replica);
     if (kv !== null) this.kvs.set(group.id, { replica, machine: kv });
     if (catalog !== null) this.catalogs.set(group.id, { replica, machine: catalog });
     if (log !== null) {
-      this.logs.set(group.id, { replica: apart ? this.#start(group.id, reaching, [null, log, null, null]) : replica, machine: log });
+      this.logs.set(group.id, {
+        replica: apart ? this.#add(`${group.name}+logs`, group.id, reaching, [null, log, null, null]) : replica,
+        machine: log,
+      });
     }
   }
 
-  #start(home: GroupId, groups: readonly GroupId[], machines: readonly (Machine | null)[]): Replica {
-    const replica = new Replica({ orderer: this.#orderer, requests: this.#requests, home, groups, machines });
+  #add(name: string, home: GroupId, groups: readonly GroupId[], machines: readonly (Machine | null)[]): Replica {
+    const replica = new Replica({ name, orderer: this.#orderer, requests: this.#requests, home, groups, machines });
     this.all.push(replica);
     return replica;
   }

@@ -15,6 +15,7 @@ import { deliveries } from "./multicast/deliveries.ts";
 import { multicast } from "./multicast/multicast.ts";
 import type { Orderer } from "./orderer.ts";
 import { Partitions } from "./partitions.ts";
+import type { Replica } from "./replica.ts";
 import { Replicas, type ReplicaStats } from "./replicas.ts";
 import { Requests } from "./requests.ts";
 
@@ -26,6 +27,8 @@ export interface ServiceOptions {
   readonly encodeCbor: (value: unknown) => Uint8Array;
   readonly decodeCbor: (bytes: Uint8Array) => unknown;
   readonly limits?: Partial<ServiceLimits>;
+  /** Replicas hear nothing before `start` is called, so that they can be restored first. */
+  readonly held?: boolean;
 }
 
 export interface ServiceStats {
@@ -37,6 +40,10 @@ export interface ServiceStats {
 }
 
 export interface Services extends Pick<Carillon, "kv" | "log" | "logs" | "append" | "multicast" | "deliveries" | "close"> {
+  /** Every replica of this node, for whoever keeps checkpoints of them. */
+  readonly replicas: readonly Replica[];
+  /** Lets the replicas hear what is ordered behind what they hold. Until then reads wait. */
+  start(): void;
   /** The furthest position any replica of this node has applied: what `Carillon-Position` says when a call has none of its own. */
   position(): Version;
   stats(): ServiceStats;
@@ -45,7 +52,7 @@ export interface Services extends Pick<Carillon, "kv" | "log" | "logs" | "append
 }
 
 /**
- * Subscribes to every group this node learns and serves from what is delivered. Throws CarillonError `config` if the key
+ * Subscribes to every group this node learns, unless held, and serves from what is delivered. Throws CarillonError `config` if the key
  * ranges of two groups overlap.
  *
  * `deliveries`, `kv.watch` and `log(name).tail` start at once; ask for them only to iterate. They throw `cancelled` from the
@@ -59,7 +66,10 @@ export function createServices(orderer: Orderer, options: ServiceOptions): Servi
   const feeds = new Set<Endable>();
   const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds, running: new Set() };
   const logs = new Logs(context);
+  if (options.held !== true) replicas.start();
   return {
+    replicas: replicas.all,
+    start: () => replicas.start(),
     kv: new KvStore(context, partitions),
     log: (name) => new OneLog(logs, parseLogName(name)),
     logs: (options) => logs.all(options),

@@ -7,6 +7,9 @@
  */
 import type { Order, Position } from "../core/position.ts";
 import type { Hash } from "./hash.ts";
+import type { Intake } from "./restore.ts";
+import { SessionIntake, SessionItems } from "./session_items.ts";
+import type { Items } from "./snapshot.ts";
 
 /** A group remembers so many keys, the newest. */
 export const sessionsMax = 100_000;
@@ -36,9 +39,13 @@ export interface Session {
 
 export class Sessions {
   readonly #limits: SessionLimits;
-  readonly #sessions = new Map<string, Session>();
-  /** Keys, oldest first, from `#oldest` on. A Map knows that order too, but walks over everything it has deleted to tell. */
+  #sessions = new Map<string, Session>();
+  /**
+   * Keys and what became of them, oldest first, from `#oldest` on. A Map knows that order too, but walks over everything it has
+   * deleted to tell. Only ever added to, so that a snapshot need only know where they began and ended.
+   */
   #keys: string[] = [];
+  #kept: Session[] = [];
   #oldest = 0;
 
   constructor(limits: SessionLimits) {
@@ -60,6 +67,22 @@ export class Sessions {
     if (this.#sessions.size >= this.#limits.countMax) this.#forget();
     this.#sessions.set(key, session);
     this.#keys.push(key);
+    this.#kept.push(session);
+  }
+
+  /** As they are now, whatever is kept or forgotten from now on. */
+  snapshot(): Items {
+    return new SessionItems(this.#keys, this.#kept, this.#oldest);
+  }
+
+  /** Of a table at `position`. */
+  restore(position: Position): Intake {
+    return new SessionIntake(position, this.#limits.countMax, (sessions) => {
+      this.#sessions = sessions;
+      this.#keys = [...sessions.keys()];
+      this.#kept = [...sessions.values()];
+      this.#oldest = 0;
+    });
   }
 
   addTo(hash: Hash): void {
@@ -69,13 +92,14 @@ export class Sessions {
   }
 
   #first(): Session {
-    return this.#sessions.get(this.#keys[this.#oldest]!)!;
+    return this.#kept[this.#oldest]!;
   }
 
   #forget(): void {
     this.#sessions.delete(this.#keys[this.#oldest++]!);
     if (this.#oldest * 2 <= this.#keys.length) return;
     this.#keys = this.#keys.slice(this.#oldest);
+    this.#kept = this.#kept.slice(this.#oldest);
     this.#oldest = 0;
   }
 }

@@ -129,9 +129,25 @@ export class History {
     return { from, to, after, chunk: this.#first + end, at: this.#chunks[end]?.used ?? 0 };
   }
 
+  /** Forgets everything: the state is now that of `position`, which was not come to change by change. Whoever listens is told. */
+  restart(position: Position): void {
+    // Also a cursor at the very end has missed something.
+    this.#first += Math.max(this.#chunks.length, 1);
+    this.#chunks.length = 0;
+    this.#held = 0;
+    this.#oldest = position;
+    for (const changed of this.#others) changed();
+    this.#tell(undefined, true);
+  }
+
   /** Moves the cursor to the next change in its range: its position, null if there is none yet, "lost" if it may have been dropped. */
   seek(cursor: Cursor): Position | null | "lost" {
-    if (cursor.chunk < this.#first) return "lost";
+    if (cursor.chunk < this.#first) {
+      if (cursor.after === null || comparePositions(this.#oldest, cursor.after) > 0) return "lost";
+      // Nothing of what has gone was for it.
+      cursor.chunk = this.#first;
+      cursor.at = 0;
+    }
     for (let index = cursor.chunk - this.#first; index < this.#chunks.length; index++) {
       const { bytes, used } = this.#chunks[index]!;
       if (cursor.chunk < this.#first + index) {

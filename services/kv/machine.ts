@@ -10,11 +10,14 @@ import { readType, skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
 import { defaultServiceLimits } from "../limits.ts";
 import { type BadRequest, badRequest, type Machine, type Outcomes } from "../machine.ts";
+import type { Intake } from "../restore.ts";
 import { Slabs } from "../slabs.ts";
 import { always, ifAbsent, ifAtVersion, ifPresent, opDelete, opPut } from "./command.ts";
 import { History } from "./history.ts";
 import { kvOutcomes } from "./outcome.ts";
-import { Tree } from "./tree.ts";
+import { KvIntake } from "./restore.ts";
+import { KvItems } from "./snapshot.ts";
+import { Tree } from "../tree.ts";
 
 /** A copy: nothing in it changes any more. */
 export interface Stored {
@@ -58,8 +61,10 @@ export class KvMachine implements Machine {
   readonly outcomes: Outcomes = kvOutcomes;
   /** Not part of the state: what a replica keeps of the past is its own affair. */
   readonly history: History;
-  readonly #tree = new Tree();
-  readonly #slabs = new Slabs();
+  #tree = new Tree();
+  #slabs = new Slabs();
+  /** Those that are under way. */
+  #snapshots = new Set<KvItems>();
   readonly #content = new Reader();
   /** Keys and values of all entries. */
   #bytes = 0;
@@ -128,10 +133,28 @@ export class KvMachine implements Machine {
     return hash.digest();
   }
 
+  snapshot(position: Position): KvItems {
+    const items: KvItems = new KvItems(this.#tree, this.#slabs, position, () => this.#snapshots.delete(items));
+    this.#snapshots.add(items);
+    return items;
+  }
+
+  restore(position: Position): Intake {
+    return new KvIntake(position, ({ tree, slabs, bytes }) => {
+      this.#tree = tree;
+      this.#slabs = slabs;
+      this.#bytes = bytes;
+      // They go on with what they were of, which nobody writes any more.
+      this.#snapshots = new Set();
+      this.history.restart(position);
+    });
+  }
+
   /** Whether there was one before. Type and value are stored as they come. */
   #put(key: string, position: Position, content: Reader): boolean {
     const size = content.left;
     const current = this.#tree.get(key);
+    if (current >= 0) this.#keep(key, current);
     if (current >= 0 && this.#slabs.size(current) === positionBytes + size) {
       // In place, so that nothing has to be compacted later. Nobody has a view of it: what is read is copied.
       this.#write(current, position, content, size);
@@ -162,9 +185,15 @@ export class KvMachine implements Machine {
   #delete(key: string): boolean {
     const handle = this.#tree.delete(key);
     if (handle < 0) return false;
+    this.#keep(key, handle);
     this.#bytes -= key.length;
     this.#forget(handle);
     return true;
+  }
+
+  /** For the snapshots under way, before the value goes. */
+  #keep(key: string, handle: number): void {
+    if (this.#snapshots.size > 0) { for (const items of this.#snapshots) items.keep(key, handle); }
   }
 
   #forget(handle: number): void {

@@ -26,7 +26,7 @@ export const kvOutcomes: Outcomes = {
   },
   read(reader: Reader): KvResult {
     const kind = reader.u8();
-    return kind === lostToEntry ? { kind: "lost", version: reader.position() } : results[kind]!;
+    return kind === lostToEntry ? { kind: "lost", version: reader.position() } : results[kind] ?? badRequest;
   },
 };
 

@@ -157,14 +157,13 @@ class Watcher {
         this.#feed.wake();
       };
       this.#unlisten.push(part.machine.history.listen(this.#keys.from, this.#keys.to, changed));
-      const { subscription, groups } = part.replica;
       const confirmed = (): void => {
         part.cancel = null;
         if (this.#after !== null) part.pass(this.#after);
         if (--this.#unconfirmed === 0) this.#begin();
         else this.#feed.wake();
       };
-      part.cancel = this.#context.orderer.confirm(subscription, groups, confirmed, ...(this.#after === null ? [] : [this.#after]));
+      part.cancel = part.replica.confirm(part.replica.groups, confirmed, this.#after ?? undefined);
     }
     return this.#feed;
   }
@@ -264,7 +263,7 @@ class Watcher {
   /** One question at a time; it is about everything known, so that a busy partition does not ask a silent one for each change. */
   #ask(part: Part, position: Position): void {
     if (part.cancel !== null) return;
-    part.cancel = this.#context.orderer.confirm(part.replica.subscription, [], () => {
+    part.cancel = part.replica.confirm([], () => {
       part.cancel = null;
       part.pass(position);
       this.#feed.wake();

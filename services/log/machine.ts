@@ -7,10 +7,14 @@ import type { Position } from "../../core/position.ts";
 import type { Reader } from "../bytes.ts";
 import { skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
+import { Tree } from "../tree.ts";
 import { type BadRequest, badRequest, type Machine, type Outcomes } from "../machine.ts";
+import type { Intake } from "../restore.ts";
 import { logName, opAppend, opTrim } from "./command.ts";
 import { logOutcomes } from "./outcome.ts";
+import { LogIntake } from "./restore.ts";
 import { Segments, type StoredRecord } from "./segments.ts";
+import { LogItems } from "./snapshot.ts";
 
 export interface Extent {
   /** Oldest kept offset. */
@@ -40,7 +44,11 @@ const empty: Extent = { first: 0, next: 0, bytes: 0 };
 export class LogMachine implements Machine {
   readonly outcomes: Outcomes = logOutcomes;
   readonly #home: GroupId;
-  readonly #logs = new Map<string, Segments>();
+  #logs = new Map<string, Segments>();
+  /** Their names in order; the numbers say in which order they began. */
+  #names = new Tree();
+  /** Those that are under way. */
+  #snapshots = new Set<LogItems>();
   readonly #watchers = new Map<string, Set<() => void>>();
 
   constructor(home: GroupId) {
@@ -100,7 +108,7 @@ export class LogMachine implements Machine {
 
   digest(): string {
     const hash = new Hash();
-    for (const name of [...this.#logs.keys()].sort()) {
+    this.#names.walk("", null, false, (name) => {
       const log = this.#logs.get(name)!;
       hash.text(name).number(log.first).number(log.next);
       for (let from = log.first; from < log.next;) {
@@ -110,8 +118,25 @@ export class LogMachine implements Machine {
         }
         from += records.length;
       }
-    }
+      return true;
+    });
     return hash.digest();
+  }
+
+  snapshot(): LogItems {
+    const items: LogItems = new LogItems(this.#names, this.#logs, () => this.#snapshots.delete(items));
+    this.#snapshots.add(items);
+    return items;
+  }
+
+  restore(position: Position): Intake {
+    return new LogIntake(position, ({ logs, names }) => {
+      this.#logs = logs;
+      this.#names = names;
+      // They go on with what they were of, which nobody writes any more.
+      this.#snapshots = new Set();
+      for (const name of [...this.#watchers.keys()]) this.#changed(name);
+    });
   }
 
   #append(position: Position, reader: Reader, mine: readonly string[], alone: boolean, reply: boolean): LogResult | null {
@@ -129,6 +154,7 @@ export class LogMachine implements Machine {
     }
     const parts: Part[] = [];
     for (const name of mine) {
+      this.#keep(name);
       const log = this.#log(name);
       const first = log.next;
       reader.rewind(records);
@@ -144,6 +170,7 @@ export class LogMachine implements Machine {
     if (!reader.done) return badRequest;
     const { next } = this.extent(name);
     if (offset > next) return { kind: "past-tail", tail: next };
+    this.#keep(name);
     this.#logs.get(name)?.trim(offset);
     this.#changed(name);
     return { kind: "trimmed", extent: this.extent(name) };
@@ -151,8 +178,16 @@ export class LogMachine implements Machine {
 
   #log(name: string): Segments {
     let log = this.#logs.get(name);
-    if (log === undefined) this.#logs.set(name, log = new Segments());
+    if (log === undefined) {
+      this.#names.set(name, this.#logs.size);
+      this.#logs.set(name, log = new Segments());
+    }
     return log;
+  }
+
+  /** For the snapshots under way, before the log changes. */
+  #keep(name: string): void {
+    if (this.#snapshots.size > 0) { for (const items of this.#snapshots) items.keep(name); }
   }
 
   #changed(name: string): void {

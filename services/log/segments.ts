@@ -18,7 +18,7 @@ export interface StoredRecord {
   readonly bytes: Uint8Array;
 }
 
-interface Segment {
+export interface Segment {
   /** Offset of its first record. */
   readonly base: number;
   data: Uint8Array;
@@ -28,6 +28,13 @@ interface Segment {
   count: number;
   /** Payload bytes of all its records. */
   payload: number;
+}
+
+/** What a log held at one moment: of the last segment perhaps only the beginning. Nothing that happens to the log changes it. */
+export interface Extract {
+  readonly first: number;
+  readonly next: number;
+  readonly segments: readonly Readonly<Segment>[];
 }
 
 const headerBytes = 4 + positionBytes;
@@ -45,6 +52,12 @@ export class Segments {
   #bytes = 0;
   readonly #reader = new Reader();
 
+  /** `first`: the offset of the first record; what was before has been trimmed. */
+  constructor(first = 0) {
+    this.#first = first;
+    this.#next = first;
+  }
+
   get first(): number {
     return this.#first;
   }
@@ -59,6 +72,10 @@ export class Segments {
 
   get heldBytes(): number {
     return this.#segments.reduce((sum, segment) => sum + segment.data.byteLength + segment.starts.byteLength, 0);
+  }
+
+  extract(): Extract {
+    return { first: this.#first, next: this.#next, segments: this.#segments.slice() };
   }
 
   /** The next `size` bytes of `content` are type and payload, the last `payloadBytes` of them the payload. */

@@ -1,7 +1,7 @@
 /** The ordered map of the KV store against a sorted array. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Tree } from "../../services/kv/tree.ts";
+import { Tree } from "../../services/tree.ts";
 
 function walked(tree: Tree, from: string, to: string | null, reverse: boolean): [string, number][] {
   const seen: [string, number][] = [];
