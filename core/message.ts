@@ -15,6 +15,7 @@ import {
   originNode,
   type Stamp,
 } from "./ids.ts";
+import type { Position } from "./position.ts";
 
 export type Message =
   | Propose
@@ -28,7 +29,11 @@ export type Message =
   | Heartbeat
   | Ask
   | Answer
-  | Release;
+  | Release
+  | Seek
+  | Offer
+  | Pull
+  | Piece;
 
 /** Commands on their way to the coordinator: straight (star) or along the ring, cached by everybody on the way. */
 export interface Propose {
@@ -195,6 +200,40 @@ export interface Release {
   readonly ballot: Ballot;
 }
 
+/** Which is your newest checkpoint of this replica? Checkpoints are the hosts' own business; the core passes these four over. */
+export interface Seek {
+  readonly kind: "seek";
+  readonly request: number;
+  readonly replica: string;
+}
+
+/** The sender's newest: the state behind `position`, as a file of so many bytes; 0 bytes if there is none. */
+export interface Offer {
+  readonly kind: "offer";
+  readonly request: number;
+  readonly replica: string;
+  readonly position: Position;
+  readonly bytes: number;
+}
+
+/** Asks for a part of that file. */
+export interface Pull {
+  readonly kind: "pull";
+  readonly request: number;
+  readonly replica: string;
+  readonly position: Position;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** The part, or nothing if the file is not there any more. */
+export interface Piece {
+  readonly kind: "piece";
+  readonly request: number;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
 /** `2.1` for round 2 of node 1. */
 export function describeBallot(value: Ballot): string {
   return value === 0 ? "none" : `${ballotRound(value)}.${ballotNode(value)}`;
@@ -260,6 +299,14 @@ export function describe(message: Message): string {
       return `answer g${message.group} #${message.request}`;
     case "release":
       return `release g${message.group} b=${describeBallot(message.ballot)}`;
+    case "seek":
+      return `seek ${message.replica}`;
+    case "offer":
+      return message.bytes === 0 ? `offer ${message.replica} none` : `offer ${message.replica} (${message.bytes} bytes)`;
+    case "pull":
+      return `pull ${message.replica} from=${message.offset}`;
+    case "piece":
+      return `piece from=${message.offset} (${message.bytes.byteLength} bytes)`;
     default:
       return unreachable(message);
   }

@@ -215,6 +215,12 @@ export class CoreNode {
         return this.#confirmations.onAsk(from, message);
       case "answer":
         return this.#confirmations.onAnswer(from, message);
+      case "seek":
+      case "offer":
+      case "pull":
+      case "piece":
+        // The host's: see edge/checkpoints.
+        return;
       default:
         return this.#groups.get(message.group)?.receive(from, message);
     }

@@ -109,6 +109,10 @@ export class Group {
       case "heartbeat":
       case "ask":
       case "answer":
+      case "seek":
+      case "offer":
+      case "pull":
+      case "piece":
         // The node's own: see node.ts.
         return;
     }

@@ -41,6 +41,10 @@ export function isSound(from: NodeId, message: Message, spec: GroupSpec): boolea
     case "heartbeat":
     case "ask":
     case "answer":
+    case "seek":
+    case "offer":
+    case "pull":
+    case "piece":
       return true;
   }
 }

@@ -6,6 +6,7 @@
 import { unreachable } from "../../core/assert.ts";
 import type { AcceptorVote, Beat, Message } from "../../core/message.ts";
 import { DecodeError, Reader, type Writer } from "./bytes.ts";
+import { readPosition, writePosition } from "./foundation.ts";
 import { readBatches, readEntries, readEntry, writeBatches, writeEntries, writeEntry } from "./entry.ts";
 
 /** Raised when the layout changes; a node refuses what it cannot read. */
@@ -24,6 +25,10 @@ const kind = {
   ask: 10,
   answer: 11,
   release: 12,
+  seek: 13,
+  offer: 14,
+  pull: 15,
+  piece: 16,
 } as const;
 
 const voteBytes = 18;
@@ -116,6 +121,29 @@ export function encodeMessage(writer: Writer, message: Message): void {
     case "release":
       writer.u16(message.group);
       writer.u53(message.ballot);
+      return;
+    case "seek":
+      writer.u32(message.request);
+      writer.utf8(message.replica);
+      return;
+    case "offer":
+      writer.u32(message.request);
+      writer.utf8(message.replica);
+      writePosition(writer, message.position);
+      writer.u53(message.bytes);
+      return;
+    case "pull":
+      writer.u32(message.request);
+      writer.utf8(message.replica);
+      writePosition(writer, message.position);
+      writer.u53(message.offset);
+      writer.u32(message.length);
+      return;
+    case "piece":
+      writer.u32(message.request);
+      writer.u53(message.offset);
+      writer.u32(message.bytes.byteLength);
+      writer.bytes(message.bytes);
       return;
     default:
       return unreachable(message);
@@ -211,6 +239,21 @@ function readMessage(reader: Reader): Message {
       return { kind: "answer", group: reader.u16(), request: reader.u53(), stamp: reader.u53(), slots: reader.u53() };
     case kind.release:
       return { kind: "release", group: reader.u16(), ballot: reader.u53() };
+    case kind.seek:
+      return { kind: "seek", request: reader.u32(), replica: reader.utf8() };
+    case kind.offer:
+      return { kind: "offer", request: reader.u32(), replica: reader.utf8(), position: readPosition(reader), bytes: reader.u53() };
+    case kind.pull:
+      return {
+        kind: "pull",
+        request: reader.u32(),
+        replica: reader.utf8(),
+        position: readPosition(reader),
+        offset: reader.u53(),
+        length: reader.u32(),
+      };
+    case kind.piece:
+      return { kind: "piece", request: reader.u32(), offset: reader.u53(), bytes: reader.bytes(reader.count(1)) };
     default:
       throw new DecodeError(`${tag} is no kind of message`);
   }

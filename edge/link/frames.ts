@@ -43,7 +43,9 @@ function messageBytesMax(message: Message): number {
     case "vote":
       return fixed + message.votes.length * 18;
     case "heartbeat":
-      return fixed + message.beats.length * 67;
+      return fixed + message.beats.length * 83;
+    case "piece":
+      return fixed + message.bytes.byteLength;
     default:
       return fixed;
   }

@@ -53,6 +53,8 @@ export interface PeerStats {
 export type Lane = number;
 
 export const controlLane: Lane = 0;
+/** No group has the number 0, so that its catch-up lane is free for checkpoints. */
+const checkpointLane: Lane = 1;
 
 /** Small and urgent messages must not stand behind payloads, nor the payloads of one group behind another's. */
 export function laneOf(message: Message): Lane {
@@ -62,6 +64,8 @@ export function laneOf(message: Message): Lane {
       return message.group * 2;
     case "entries":
       return message.group * 2 + 1;
+    case "piece":
+      return checkpointLane;
     default:
       return controlLane;
   }

@@ -2,6 +2,7 @@
 import type { JournalRecord } from "../../core/effects.ts";
 import type { Batch, Entry } from "../../core/entry.ts";
 import type { Beat, Message } from "../../core/message.ts";
+import type { Position } from "../../core/position.ts";
 
 /** mulberry32: one number of state, the same in every runtime. */
 export class Random {
@@ -101,6 +102,10 @@ export const messageKinds: readonly Message["kind"][] = [
   "ask",
   "answer",
   "release",
+  "seek",
+  "offer",
+  "pull",
+  "piece",
 ];
 
 export function randomMessage(random: Random, kind: Message["kind"] = random.pick(messageKinds)): Message {
@@ -171,7 +176,26 @@ export function randomMessage(random: Random, kind: Message["kind"] = random.pic
       return { kind, group, request: u53(), stamp: u53(), slots: u53() };
     case "release":
       return { kind, group, ballot };
+    case "seek":
+      return { kind, request: random.number(32), replica: `g${group}` };
+    case "offer":
+      return { kind, request: random.number(32), replica: `g${group}`, position: randomPosition(random), bytes: u53() };
+    case "pull":
+      return {
+        kind,
+        request: random.number(32),
+        replica: `g${group}`,
+        position: randomPosition(random),
+        offset: u53(),
+        length: random.number(32),
+      };
+    case "piece":
+      return { kind, request: random.number(32), offset: u53(), bytes: Uint8Array.from(many(random, 9, () => random.number(8))) };
   }
+}
+
+function randomPosition(random: Random): Position {
+  return { major: random.number(53), group: random.number(16), minor: random.number(8) };
 }
 
 export const recordKinds: readonly JournalRecord["kind"][] = ["promise", "accept", "install", "learn", "decided", "ceiling", "base"];
