@@ -2,8 +2,8 @@
  * Feeds the core and carries out what it asks; decides nothing itself. Whatever reaches the node in one
  * turn of the event loop is stepped together and drained once: one journal append, one frame per peer.
  */
-import type { Confirmation, Delivery, Effects, Envelope, Input, ReadRequest, Refusal } from "../core/effects.ts";
-import type { Lsn, Millis } from "../core/ids.ts";
+import type { Confirmation, Delivery, Effects, Envelope, Input, Lost, ReadRequest, Refusal } from "../core/effects.ts";
+import type { GroupId, Lsn, Millis } from "../core/ids.ts";
 import type { CoreNode } from "../core/node.ts";
 import type { Journal } from "./journal/journal.ts";
 import type { Clock } from "./runtime.ts";
@@ -14,6 +14,10 @@ export interface Outlets {
   deliver(delivery: Delivery): void;
   refuse(refusal: Refusal): void;
   confirm(confirmation: Confirmation): void;
+  /** The subscription has ended: what it needs next is gone. */
+  lose(lost: Lost): void;
+  /** Only a checkpoint gets this node further in the group. Said again until one does. */
+  behind(group: GroupId): void;
   /** Proposals with this ticket or a lower one have been stepped: those not refused by now will not be. */
   proposed(ticket: number): void;
   /** The node cannot go on: a broken invariant or a failed disk. Once; nothing else is called after it. */
@@ -64,6 +68,15 @@ export class Host {
     this.#schedule();
   }
 
+  /** Lets a restart begin with what the node is now. Between two turns. */
+  rebase(): void {
+    this.#guard(() => {
+      this.#journal.rebase(this.#core.bases(), (error) => {
+        if (error !== null) this.crash(error);
+      });
+    });
+  }
+
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -103,6 +116,9 @@ export class Host {
     for (const delivery of effects.deliveries) this.#outlets.deliver(delivery);
     for (const refusal of effects.refusals) this.#outlets.refuse(refusal);
     for (const confirmation of effects.confirmations) this.#outlets.confirm(confirmation);
+    for (const { group, upTo } of effects.trims) this.#journal.trim(group, upTo);
+    for (const lost of effects.lost) this.#outlets.lose(lost);
+    for (const group of effects.behind) this.#outlets.behind(group);
     if (ticket > 0) this.#outlets.proposed(ticket);
     this.#wake(effects.wakeAt);
   }

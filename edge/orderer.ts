@@ -1,6 +1,6 @@
 /** What services see of a node: `Orderer` on the host, with tickets, subscriptions and requests as callbacks. */
 import { assert } from "../core/assert.ts";
-import type { Confirmation, Delivery, Refusal } from "../core/effects.ts";
+import type { Confirmation, Cursor, Delivery, Lost, Refusal } from "../core/effects.ts";
 import { CarillonError } from "../core/errors.ts";
 import type { GroupId, NodeId, Origin } from "../core/ids.ts";
 import { groupById, type Topology } from "../core/topology.ts";
@@ -12,6 +12,11 @@ import type { Host } from "./host.ts";
 interface Proposal {
   readonly ticket: number;
   readonly refused: (error: CarillonError) => void;
+}
+
+interface Listener {
+  readonly onDelivery: (delivery: Delivery) => void;
+  readonly onLost: (oldest: Position) => void;
 }
 
 interface Request {
@@ -26,6 +31,8 @@ export interface OrdererOptions {
   readonly view: () => NodeView;
   /** Monotonic milliseconds. */
   readonly now: () => number;
+  /** Of a subscription, between two turns. */
+  readonly cursor: (subscription: number) => Cursor | null;
 }
 
 export class HostOrderer implements Orderer {
@@ -34,10 +41,11 @@ export class HostOrderer implements Orderer {
   readonly origin: Origin;
   readonly view: () => NodeView;
   readonly #now: () => number;
+  readonly #cursor: (subscription: number) => Cursor | null;
   #host: Host | null = null;
   /** Not yet stepped, in order of ticket. */
   #proposals: Proposal[] = [];
-  readonly #subscriptions = new Map<number, (delivery: Delivery) => void>();
+  readonly #subscriptions = new Map<number, Listener>();
   readonly #numbers = new WeakMap<Subscription, number>();
   readonly #requests = new Map<number, Request>();
   #lastTicket = 0;
@@ -50,6 +58,7 @@ export class HostOrderer implements Orderer {
     this.origin = options.origin;
     this.view = options.view;
     this.#now = options.now;
+    this.#cursor = options.cursor;
   }
 
   attach(host: Host): void {
@@ -77,13 +86,14 @@ export class HostOrderer implements Orderer {
     demand: number,
     onDelivery: (delivery: Delivery) => void,
     from?: Places,
+    onLost: (oldest: Position) => void = () => {},
   ): Subscription {
     for (const id of groups) {
       const { name, learners } = groupById(this.topology, id);
       assert(learners.includes(this.self), `Cannot subscribe: this node does not learn group "${name}"`);
     }
     const number = ++this.#lastSubscription;
-    this.#subscriptions.set(number, onDelivery);
+    this.#subscriptions.set(number, { onDelivery, onLost });
     this.#host?.submit({ kind: "subscribe", subscription: number, groups, after, demand, ...(from === undefined ? {} : { from }) });
     const subscription: Subscription = {
       more: (commands) => {
@@ -111,6 +121,10 @@ export class HostOrderer implements Orderer {
     };
   }
 
+  cursor(subscription: Subscription): Cursor | null {
+    return this.#cursor(this.#number(subscription));
+  }
+
   blocked(subscription: Subscription): { readonly group: GroupId; readonly forMs: number } | null {
     const number = this.#number(subscription);
     const view = this.view().subscriptions.find((one) => one.subscription === number);
@@ -131,7 +145,15 @@ export class HostOrderer implements Orderer {
   // ── What the host calls ───────────────────────────────────────────────────────────────────────────────────────────
 
   onDelivery(delivery: Delivery): void {
-    this.#subscriptions.get(delivery.subscription)?.(delivery);
+    this.#subscriptions.get(delivery.subscription)?.onDelivery(delivery);
+  }
+
+  /** The core has ended the subscription. */
+  onLost({ subscription: number, oldest }: Lost): void {
+    const listener = this.#subscriptions.get(number);
+    this.#subscriptions.delete(number);
+    for (const [request, { subscription }] of this.#requests) if (subscription === number) this.#requests.delete(request);
+    listener?.onLost(oldest);
   }
 
   onRefusal({ ticket, code, reason }: Refusal): void {

@@ -23,6 +23,8 @@ export interface Disk {
   /** Atomic: the file holds either the old bytes or the new, durably. */
   replace(file: string, bytes: Uint8Array): Promise<void>;
   remove(file: string): Promise<void>;
+  /** Gives a file another name, durably; one that has that name is replaced. */
+  rename(file: string, name: string): Promise<void>;
   /** Throws CarillonError `config` if another process holds the directory. */
   lock(): Promise<() => Promise<void>>;
 }

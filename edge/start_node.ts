@@ -40,12 +40,31 @@ export interface StartNodeOptions {
   readonly onFatal: (error: Error) => void;
 }
 
+/** What whoever keeps checkpoints of the replicas needs of the node. */
+export interface Checkpointing {
+  /** Where its files are; null without a disk. */
+  readonly disk: Disk | null;
+  submit(input: Input & { readonly kind: "checkpointed" | "resume" | "hold" }): void;
+  /** Lets a restart begin with what the node is now. */
+  rebase(): void;
+  /** To one peer; lost if there is no way. */
+  send(to: NodeId, message: CheckpointMessage): void;
+  journalStats(): JournalStats;
+  /** Nothing further can be promised: the node ends. */
+  crash(error: Error): void;
+  onMessage: (from: NodeId, message: CheckpointMessage) => void;
+  onBehind: (group: GroupId) => void;
+}
+
+export type CheckpointMessage = Seek | Offer | Pull | Piece;
+
 export interface RunningNode {
   readonly orderer: HostOrderer;
   /** Null for a node without peers. */
   readonly link: Link | null;
   /** What was found in the directory at the start. */
   readonly recovery: Recovery;
+  readonly checkpointing: Checkpointing;
   view(): NodeView;
   journalStats(): JournalStats;
   /**
@@ -70,6 +89,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     origin: origin(self, incarnation),
     view: () => core.view(),
     now: () => runtime.clock.now().mono,
+    cursor: (subscription) => core.cursor(subscription),
   });
   const quiet = new Quiet(runtime.clock, () => runtime.collectGarbage());
   let host: Host | null = null;
@@ -77,6 +97,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const journal = await newJournal(options, (error) => host === null ? options.onFatal(error) : host.crash(error));
   try {
     const recovery = await journal.recover((record) => core.restore(record));
+    for (const { id } of topology.groups) core.restoreTrimmed(id, journal.oldest(id) - 1);
     tell(recovery, options);
     const started = new Host({
       core,
@@ -90,6 +111,8 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
         },
         refuse: (refusal) => orderer.onRefusal(refusal),
         confirm: (confirmation) => orderer.onConfirmation(confirmation),
+        lose: (lost) => orderer.onLost(lost),
+        behind: (group) => checkpointing.onBehind(group),
         proposed: (ticket) => orderer.onProposed(ticket),
         crash: (error) => {
           orderer.close();
@@ -98,6 +121,9 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       },
     });
     host = started;
+    checkpointing.submit = (input) => started.submit(input);
+    checkpointing.rebase = () => started.rebase();
+    checkpointing.crash = (error) => started.crash(error);
     link = await newLink(options, started);
     orderer.attach(started);
     started.submit({ kind: "wake" });
@@ -114,6 +140,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       orderer,
       link,
       recovery,
+      checkpointing,
       view: () => core.view(),
       journalStats: () => journal.stats(),
       close(): Promise<void> {

@@ -1,5 +1,5 @@
 /** What services need of the node that orders for them. The edge implements it on the host; tests may on a bare core. */
-import type { Delivery } from "../core/effects.ts";
+import type { Cursor, Delivery } from "../core/effects.ts";
 import type { GroupId, Instance, NodeId, Origin } from "../core/ids.ts";
 import type { Position } from "../core/position.ts";
 import type { Topology } from "../core/topology.ts";
@@ -27,6 +27,7 @@ export interface Orderer {
   /**
    * The node must learn every group. Payload views inside a delivery are valid only during the call unless the entry is retained.
    * `from`: for whoever has the state behind `after` from a checkpoint; logs need not be there up to these places.
+   * `onLost`: what comes next has been forgotten everywhere, and the subscription has ended; one behind `oldest` could go on.
    */
   subscribe(
     groups: readonly GroupId[],
@@ -34,7 +35,10 @@ export interface Orderer {
     demand: number,
     onDelivery: (delivery: Delivery) => void,
     from?: Places,
+    onLost?: (oldest: Position) => void,
   ): Subscription;
+  /** Right now, and with all that is needed to go on from there some day; null if that cannot be told just now. For checkpoints. */
+  cursor?(subscription: Subscription): Cursor | null;
   /**
    * Calls back once `subscription` has delivered everything completed in `groups` before this call, and everything ordered at
    * or before `atLeast`. Returns a cancel, for whoever stops waiting: without a quorum it would wait for ever.

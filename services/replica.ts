@@ -2,7 +2,7 @@
  * One group's state on one node: a subscription, and the machines its deliveries drive. The replica
  * on the node that proposed a command answers it; all others apply in silence.
  */
-import type { Delivery } from "../core/effects.ts";
+import type { Cursor, Delivery } from "../core/effects.ts";
 import type { GroupId } from "../core/ids.ts";
 import { assert } from "../core/assert.ts";
 import { comparePositions, formatPosition, type Position, start } from "../core/position.ts";
@@ -54,6 +54,8 @@ export class Replica {
   readonly name: string;
   readonly home: GroupId;
   readonly groups: readonly GroupId[];
+  /** For whoever can get a checkpoint of it from somewhere. */
+  onLost: () => void = () => {};
   readonly #orderer: Orderer;
   readonly #requests: Requests;
   /** By service number; null where another replica, or nobody, has that service of the group. */
@@ -181,10 +183,29 @@ export class Replica {
     return hash.digest();
   }
 
+  /** A snapshot and where it goes on; null if that cannot be told just now. Not during a delivery. */
+  checkpoint(): { readonly cursor: Cursor; readonly snapshot: ReplicaSnapshot } | null {
+    const cursor = this.#subscription === null ? null : this.#orderer.cursor?.(this.#subscription) ?? null;
+    if (cursor === null) return null;
+    assert(
+      comparePositions(cursor.position, this.#applied) === 0,
+      `Cannot write replica ${this.name} out: it is at ${formatPosition(this.#applied)} and its subscription at ${
+        formatPosition(cursor.position)
+      }`,
+    );
+    return { cursor, snapshot: this.snapshot() };
+  }
+
+  /** What it would hear next is gone; only a checkpoint helps. What it holds is served as before, and questions wait. */
+  #lost(): void {
+    this.#subscription = null;
+    this.onLost();
+  }
+
   #subscribe(): void {
     const after = this.#places === undefined && this.#applied === start ? null : this.#applied;
     const hear = (delivery: Delivery) => this.#onDelivery(delivery);
-    this.#subscription = this.#orderer.subscribe(this.groups, after, Infinity, hear, this.#places);
+    this.#subscription = this.#orderer.subscribe(this.groups, after, Infinity, hear, this.#places, () => this.#lost());
     for (const question of this.#questions) this.#ask(question, this.#subscription);
   }
 

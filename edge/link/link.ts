@@ -54,7 +54,7 @@ export type Lane = number;
 
 export const controlLane: Lane = 0;
 /** No group has the number 0, so that its catch-up lane is free for checkpoints. */
-const checkpointLane: Lane = 1;
+export const checkpointLane: Lane = 1;
 
 /** Small and urgent messages must not stand behind payloads, nor the payloads of one group behind another's. */
 export function laneOf(message: Message): Lane {

@@ -7,7 +7,7 @@ import type { Topology } from "../../core/topology.ts";
 import { DecodeError } from "../codec/bytes.ts";
 import type { Runtime } from "../runtime.ts";
 import { FrameReader } from "./frames.ts";
-import type { Lane } from "./link.ts";
+import { checkpointLane, controlLane, type Lane } from "./link.ts";
 import { type Claim, Nonces, Secret } from "./proof.ts";
 
 export const streamPath = "/link/v1/stream";
@@ -48,7 +48,7 @@ export class LinkServer {
     this.#events = events;
     this.#secret = new Secret(options.runtime, options.secret);
     this.#nonces = new Nonces(options.runtime);
-    this.#lanes = new Set([0, ...options.topology.groups.flatMap((group) => [group.id * 2, group.id * 2 + 1])]);
+    this.#lanes = new Set([controlLane, checkpointLane, ...options.topology.groups.flatMap((group) => [group.id * 2, group.id * 2 + 1])]);
   }
 
   readonly fetch = (request: Request): Response => {

@@ -73,6 +73,10 @@ export async function openDisk(directory: string): Promise<Disk> {
       await rm(path(file));
       await syncDirectory(root);
     },
+    async rename(file: string, name: string): Promise<void> {
+      await rename(path(file), path(name));
+      await syncDirectory(root);
+    },
     lock: () => lockDirectory(root),
   };
 }

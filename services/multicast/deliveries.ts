@@ -60,6 +60,13 @@ class Listener {
       if (this.#stopped) return;
       this.#more(this.#pass(delivery));
       this.#feed.wake();
+    }, undefined, (oldest) => {
+      const position = formatPosition(oldest);
+      this.#feed.fail(
+        new CarillonError("compacted", `Cannot go on with these deliveries: what was ordered up to ${position} has been forgotten`, {
+          facts: { oldest: position },
+        }),
+      );
     });
     this.#subscription = subscription;
     if (this.#early > 0) subscription.more(this.#early);

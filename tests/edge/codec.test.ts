@@ -51,7 +51,7 @@ describe("messages", () => {
   test("an accept has this layout", () => {
     const hex = (text: string) => text.replaceAll(" ", "");
     expect(Buffer.from(encoded(small)).toString("hex")).toBe(
-      hex("01 04 0300 0200010000000000 0400000000000000 0500000000000000 01 0600000000000000 0100000000000400") +
+      hex("02 04 0300 0200010000000000 0400000000000000 0500000000000000 01 0600000000000000 0100000000000400") +
         hex("0700000000000000 0200010000000000 0000000000000400 03000000 0900000000000000 0300000000000000 00 02000000") +
         hex("0100000002000000 0100000000000000 02000000 09000000 0100000002000000 0200000000000000 01000000 00000000") +
         hex("00000000010000002a"),
@@ -67,7 +67,7 @@ describe("messages", () => {
   test("another version is refused by name", () => {
     const bytes = encoded(small);
     bytes[0] = 9;
-    expect(() => decodeMessage(bytes)).toThrow("Cannot decode: the message has version 9 and this node speaks 1");
+    expect(() => decodeMessage(bytes)).toThrow("Cannot decode: the message has version 9 and this node speaks 2");
   });
 
   test("a claimed count is checked before anything is allocated", () => {
