@@ -25,6 +25,8 @@ export interface Disk {
   remove(file: string): Promise<void>;
   /** Gives a file another name, durably; one that has that name is replaced. */
   rename(file: string, name: string): Promise<void>;
+  /** What a copy of the directory does not share with it: the file system's own numbers of the directory and of `file`. */
+  place(file: string): Promise<string>;
   /** Throws CarillonError `config` if another process holds the directory. */
   lock(): Promise<() => Promise<void>>;
 }

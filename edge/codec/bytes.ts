@@ -41,6 +41,10 @@ export class Writer {
     return this.#length;
   }
 
+  get capacity(): number {
+    return this.#bytes.byteLength;
+  }
+
   /** What has been written from `from` on, as a view that is good until the next write or `clear`. */
   view(from = 0): Uint8Array<ArrayBuffer> {
     return this.#bytes.subarray(from, this.#length);

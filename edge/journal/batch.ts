@@ -1,8 +1,7 @@
 /** Records that are written to the disk together, with one write and one sync. */
-import type { JournalRecord } from "../../core/effects.ts";
 import type { Writer } from "../codec/bytes.ts";
-import { encodeRecord } from "../codec/record.ts";
 import { alignFrame, alignSector, type Crc32, headerBytes, sealFrame } from "./frame.ts";
+import { encodePayload, type Payload } from "./payload.ts";
 
 export type Done = (error: Error | null) => void;
 
@@ -14,6 +13,7 @@ export class Batch {
   /** In the segment; begins a sector. */
   readonly offset: number;
   readonly dones: Done[] = [];
+  #marks = true;
   readonly #writer: Writer;
   /** Where each frame begins, and its payload's length. */
   readonly #starts: number[] = [];
@@ -29,6 +29,11 @@ export class Batch {
     return this.#starts.length;
   }
 
+  /** Only marks: nobody waits for them, and nothing is lost with them. */
+  get marks(): boolean {
+    return this.#marks;
+  }
+
   /** Where in the segment the next batch may begin. */
   get end(): number {
     return this.offset + alignSector(this.#writer.length);
@@ -39,10 +44,13 @@ export class Batch {
   }
 
   /** Appends a frame whose header is still open; null is a mark. Returns its offset in the segment. */
-  add(record: JournalRecord | null): number {
+  add(payload: Payload | null): number {
     this.#align();
     const at = this.#writer.skip(headerBytes);
-    if (record !== null) encodeRecord(this.#writer, record);
+    if (payload !== null) {
+      encodePayload(this.#writer, payload);
+      this.#marks = false;
+    }
     return this.#keep(at);
   }
 
@@ -53,6 +61,7 @@ export class Batch {
     other.#align();
     const there = other.#writer.length;
     other.#writer.bytes(this.#writer.view(at));
+    other.#marks &&= this.#marks;
     this.#writer.clear(at);
     return other.#keep(there);
   }

@@ -1,310 +1,316 @@
-/** The journal on a disk: batches, group commit and reading back. Recovery and the format are next door. */
-import { assert } from "../../core/assert.ts";
+/** The journal on a disk: what is appended, read back, made anew and given up. How it is written and recovered is next door. */
+import { assert, AssertionError } from "../../core/assert.ts";
 import type { JournalRecord } from "../../core/effects.ts";
 import { type Entry, entryBytes } from "../../core/entry.ts";
 import { CarillonError } from "../../core/errors.ts";
 import type { GroupId, Instance, Millis } from "../../core/ids.ts";
-import { Writer } from "../codec/bytes.ts";
-import type { Clock, Disk, DiskFile } from "../runtime.ts";
-import { Batch, type Done } from "./batch.ts";
-import { type Crc32, payloadBytesMax } from "./frame.ts";
+import type { Clock, Disk } from "../runtime.ts";
+import type { Done } from "./batch.ts";
+import { type Damage, damageAt, refusal } from "./damage.ts";
+import type { Crc32 } from "./frame.ts";
 import type { Journal, Recovery } from "./journal.ts";
-import { LogIndex, offsetOf, place, unitOf } from "./log_index.ts";
+import { LogIndex, offsetOf, type Place, unitOf } from "./log_index.ts";
+import { readPast, skim } from "./past.ts";
+import type { BaseRecord, Payload } from "./payload.ts";
+import { recordOf } from "./payload.ts";
+import { Pipeline } from "./pipeline.ts";
+import { putAside, quarantineName } from "./quarantine.ts";
 import { ReadBack } from "./read_back.ts";
 import { recover } from "./recovery.ts";
-import { Segments } from "./segments.ts";
-import { Histogram, type JournalStats } from "./stats.ts";
+import { Scrub } from "./scrub.ts";
+import { segmentName, segmentNumbers, Segments } from "./segments.ts";
+import { reserveFile, Space } from "./space.ts";
+import type { JournalStats } from "./stats.ts";
+import type { Superblock } from "./superblock.ts";
+import { Tidy } from "./tidy.ts";
 
-/** A batch is closed there: a larger one would only make the first of its records wait for the last. */
-const batchBytesMax = 4 << 20;
-/** In mode `async` nothing written stays unsynced for longer, plus the time a sync takes. */
-const lazySyncMs = 50;
 /** What one read looks up at most: bounds the list of places, not the answer. */
 const readEntriesMax = 4_096;
+/** Places whose damage has been told; beyond that it is told again. */
+const damagedPlacesMax = 4_096;
 
 export interface DiskJournalOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly crc32: Crc32;
+  readonly entropy: () => number;
   readonly durability: "sync" | "async";
-  readonly seed: number;
-  readonly segments: readonly number[];
+  readonly superblock: Superblock;
+  readonly replicated: boolean;
   readonly segmentBytes: number;
+  readonly reserveBytes: number;
+  readonly scrubEveryMs: Millis;
   readonly release: () => Promise<void>;
   readonly onFailure: (error: Error) => void;
+  readonly onDamage: (damage: Damage) => void;
+  readonly onSpace: (full: boolean) => void;
 }
 
 export class DiskJournal implements Journal {
   readonly #options: DiskJournalOptions;
-  readonly #index = new LogIndex();
-  readonly #segments: Segments;
-  readonly #syncSeconds = new Histogram();
-  /** Batches not yet written: the first is on its way, the last gathers. */
-  readonly #queue: Batch[] = [];
-  readonly #writers: Writer[] = [];
-  #writing = false;
-  /** The segment being written, and the file it is. */
-  #file: { readonly number: number; readonly file: DiskFile } | null = null;
-  /** Where the next batch goes, if none gathers. */
-  #next = { segment: 1, offset: 0 };
-  /** Of the last record sealed. */
-  #sequence = 0;
-  #crc: number;
-  /** Records known to be durable. Invariant: #durable ≤ #written ≤ #sequence. */
-  #durable = 0;
-  #written = 0;
-  #marked = 0;
-  #lazySync: Promise<void> | null = null;
-  #cancelSync: (() => void) | null = null;
-  #failure: Error | null = null;
-  #onIdle: (() => void) | null = null;
-  #records = 0;
-  #batches = 0;
-  #bytesWritten = 0;
+  readonly #space: Space;
+  #index = new LogIndex();
+  #segments: Segments;
+  #pipeline: Pipeline;
+  #tidy: Tidy;
+  readonly #scrub: Scrub;
+  readonly #damaged = new Set<Place>();
+  #damages = 0;
+  #trims = 0;
+  /** Written by this process when the newest bases were. */
+  #bytesAtRebase = 0;
+  #bytesSinceRebaseBefore = 0;
+  #refused: CarillonError | null = null;
   #recovered = false;
+  #closed = false;
 
   constructor(options: DiskJournalOptions) {
+    const { disk, clock, crc32, reserveBytes, onSpace } = options;
     this.#options = options;
-    this.#crc = options.seed;
-    this.#segments = new Segments(options.disk, options.segmentBytes);
+    this.#space = new Space({ disk, clock, reserveBytes, onSpace, onFailure: (error) => this.#pipeline.fail(error) });
+    ({ segments: this.#segments, pipeline: this.#pipeline, tidy: this.#tidy } = this.#begin());
+    this.#scrub = new Scrub({
+      disk,
+      clock,
+      crc32,
+      seed: () => options.superblock.life.seed,
+      everyMs: options.scrubEveryMs,
+      segments: () => this.#segments,
+      pipeline: () => this.#pipeline,
+      onDamage: (damage, places) => this.#report(damage, places),
+    });
   }
 
   async recover(each: (record: JournalRecord) => void): Promise<Recovery> {
-    const { disk, segments, seed, crc32 } = this.#options;
+    const { disk, crc32, superblock, replicated } = this.#options;
+    const { life } = superblock;
+    const names = await putAside(disk, life.aside, await disk.list());
+    const numbers = segmentNumbers(names);
+    const isKept = (number: number): boolean => life.kept.some(({ first, last }) => number >= first && number <= last);
+    // What was given up and not yet removed.
+    for (const number of numbers) if (number < life.base && !isKept(number)) await disk.remove(segmentName(number));
+    const damage: Damage[] = [];
     let records = 0;
-    const tail = await recover(disk, segments, seed, crc32, (record, at) => {
-      records++;
-      this.#index.note(record, () => at);
-      each(record);
-    });
-    if (tail === null) {
-      this.#segments.prepare(1);
-    } else {
-      this.#next = { segment: tail.segment, offset: tail.offset };
-      this.#sequence =
-        this.#written =
-        this.#durable =
-        this.#marked =
-          tail.sequence;
-      this.#crc = tail.crc;
-      for (let number = 1; number < tail.segment; number++) this.#segments.found(number, this.#options.segmentBytes);
-      this.#segments.found(tail.segment, tail.capacity);
+    const begin = (number: number, capacity: number, before: { readonly sequence: number; readonly crc: number }): void =>
+      this.#segments.found(number, capacity, before);
+    try {
+      const onDamage = (found: Damage): void => {
+        if (!replicated) throw refusal(disk, found);
+        // A record of whatever group may be missing there: no log is known to be whole across it.
+        this.#index.clear();
+        damage.push(found);
+      };
+      await readPast({
+        disk,
+        life,
+        numbers: numbers.filter(isKept),
+        crc32,
+        each: (bytes, at) => skim(this.#index, bytes, at),
+        begin,
+        onDamage,
+      });
+      const tail = await recover({
+        disk,
+        life,
+        numbers: numbers.filter((number) => number >= life.base),
+        crc32,
+        begin,
+        each: (payload, at) => {
+          this.#index.note(payload, () => at);
+          if (payload.kind === "rebase" && unitOf(at) === life.base) this.#clamp(life.base, payload.base);
+          const record = recordOf(payload);
+          if (record === null) return;
+          records++;
+          each(record);
+        },
+      });
+      this.#pipeline.begin(life.seed, life.behind, life.base, tail);
+      if (tail !== null) this.#bytesSinceRebaseBefore = this.#sizeFrom(life.base, tail.segment) + tail.offset;
+      this.#recovered = true;
+      this.#damages += damage.length;
+      this.#space.start(names.includes(reserveFile));
+      this.#scrub.start();
+      this.#tidy.soon();
+      return { records, torn: tail?.torn ?? null, fresh: superblock.fresh, rejoining: life.rejoining, damage };
+    } catch (error) {
+      if (error instanceof CarillonError && error.code === "corrupt") this.#refused = error;
+      throw error;
     }
-    this.#recovered = true;
-    return { records, torn: tail?.torn ?? null };
+  }
+
+  async quarantine(): Promise<Recovery> {
+    const { disk, clock, entropy, superblock } = this.#options;
+    const refused = this.#refused;
+    assert(refused !== null, "Cannot put the journal aside: it is not known to be damaged");
+    const { file, offset, reason } = refused.facts as Partial<Damage>;
+    const upTo = Math.max(superblock.life.base, ...segmentNumbers(await disk.list()));
+    const seed = entropy();
+    // Before anything else: whatever becomes of this process, the next one must not vote on half a journal.
+    await superblock.update(({ incarnation }) => ({
+      rejoining: true,
+      incarnation: incarnation + 1,
+      seed,
+      base: upTo + 1,
+      behind: { sequence: 0, crc: seed },
+      reached: 0,
+      kept: [],
+      aside: { upTo, name: quarantineName(clock.now()) },
+    }));
+    this.#index = new LogIndex();
+    ({ segments: this.#segments, pipeline: this.#pipeline, tidy: this.#tidy } = this.#begin());
+    this.#refused = null;
+    const recovery = await this.recover(() => {});
+    this.#damages++;
+    return { ...recovery, damage: [damageAt(file ?? "", offset ?? 0, reason ?? refused.message)] };
+  }
+
+  async rejoined(): Promise<void> {
+    const { superblock } = this.#options;
+    if (superblock.life.rejoining) await this.#orFail(superblock.update(() => ({ rejoining: false })));
   }
 
   append(records: readonly JournalRecord[], done: Done): void {
     assert(this.#recovered, "Cannot append to the journal: it has not been recovered");
-    if (this.#failure !== null) return this.#options.clock.soon(() => done(this.#failure));
-    let batch = this.#gathering();
-    for (const record of records) {
-      batch = this.#add(record);
-    }
-    batch.dones.push(done);
-    this.#pump();
+    this.#pipeline.append(records, done);
+  }
+
+  rebase(records: readonly JournalRecord[], done: Done): void {
+    assert(this.#recovered && records.length > 0, "Cannot begin the journal anew: it has not been recovered, or with nothing");
+    // What has been given up stays so, although the notes that said it go with their segments.
+    const trims: Payload[] = this.#index.trims().map(({ group, upTo }) => ({ kind: "trim", group, upTo }));
+    const payloads = records.map((record): Payload => record.kind === "base" ? { kind: "rebase", base: record } : record);
+    const bytesBefore = this.#pipeline.bytesWritten;
+    const segment = this.#pipeline.appendInNew([...trims, ...payloads], (error) => {
+      if (error !== null) return done(error);
+      this.#bytesAtRebase = bytesBefore;
+      this.#bytesSinceRebaseBefore = 0;
+      this.#beginAt(segment, records).then(() => done(null), done);
+    });
+  }
+
+  trim(group: GroupId, upTo: Instance): void {
+    assert(this.#recovered, "Cannot trim the journal: it has not been recovered");
+    if (upTo <= this.#index.trimmedTo(group)) return;
+    this.#trims++;
+    this.#pipeline.append([{ kind: "trim", group, upTo }], () => {});
+    this.#tidy.soon();
+  }
+
+  oldest(group: GroupId): Instance | null {
+    return this.#index.oldest(group);
   }
 
   async read(group: GroupId, from: Instance, to: Instance, bytesMax: number): Promise<Entry[]> {
-    const { disk, crc32, seed } = this.#options;
+    const { disk, crc32, superblock } = this.#options;
     const places = this.#index.range(group, from, to, readEntriesMax);
-    const back = new ReadBack(disk, crc32, seed, bytesMax);
+    const back = new ReadBack(disk, crc32, superblock.life.seed, bytesMax);
     const entries: Entry[] = [];
     let bytes = 0;
     for (let index = 0; index < places.length; index++) {
       const at = places[index]!;
-      const waiting = this.#waiting(unitOf(at), offsetOf(at));
-      const entry = await back.entry(at, from + index, waiting);
-      bytes += entryBytes(entry);
-      if (entries.length > 0 && bytes > bytesMax) break;
-      entries.push(entry);
+      const instance = from + index;
+      if (this.#damaged.has(at)) break;
+      try {
+        const waiting = this.#pipeline.waiting(unitOf(at), offsetOf(at));
+        const entry = await back.entry(at, instance, waiting);
+        bytes += entryBytes(entry);
+        if (entries.length > 0 && bytes > bytesMax) break;
+        entries.push(entry);
+      } catch (error) {
+        if (error instanceof AssertionError || this.#closed) throw error;
+        if (entries.length > 0) break;
+        const now = this.#index.range(group, instance, instance, 1)[0];
+        // Given up meanwhile, or written again elsewhere.
+        if (now === undefined) break;
+        if (now !== at) return await this.read(group, from, to, bytesMax);
+        this.#report(damageAt(segmentName(unitOf(at)), offsetOf(at), (error as Error).message), [at]);
+        break;
+      }
     }
     return entries;
   }
 
   stats(): JournalStats {
+    const { records, batches, bytesWritten, syncSeconds } = this.#pipeline;
     return {
-      records: this.#records,
-      batches: this.#batches,
-      bytesWritten: this.#bytesWritten,
+      records,
+      batches,
+      bytesWritten,
       segments: this.#segments.count,
       bytes: this.#segments.bytes,
       entries: this.#index.entries,
-      syncSeconds: this.#syncSeconds.view(),
+      bytesSinceRebase: this.#bytesSinceRebaseBefore + bytesWritten - this.#bytesAtRebase,
+      oldestSegment: this.#segments.oldest,
+      trims: this.#trims,
+      damages: this.#damages,
+      scrubbedBytes: this.#scrub.bytes,
+      full: this.#space.full,
+      syncSeconds: syncSeconds.view(),
     };
   }
 
   async close(): Promise<void> {
-    await this.#idle();
-    if (this.#recovered && this.#failure === null && this.#written > this.#marked) {
-      // So that what is durable now is known to have been, if it is unreadable some day.
-      await this.#syncLazily();
-      if (this.#failure === null) this.#add(null);
-      this.#pump();
-      await this.#idle();
-      await this.#syncLazily();
-    }
-    this.#cancelSync?.();
-    await this.#lazySync;
+    this.#scrub.close();
+    await this.#pipeline.close();
+    this.#closed = true;
+    await this.#tidy.close();
+    await this.#space.close();
     await this.#segments.settle();
-    await this.#file?.file.close().catch(() => {});
-    this.#file = null;
-    this.#failure ??= new Error("Cannot append to the journal: it is closed");
+    await this.#options.superblock.settle();
     await this.#options.release();
   }
 
-  #idle(): Promise<void> {
-    if (this.#queue.length === 0 || this.#failure !== null) return Promise.resolve();
-    return new Promise((resolve) => this.#onIdle = resolve);
+  #begin(): { readonly segments: Segments; readonly pipeline: Pipeline; readonly tidy: Tidy } {
+    const { disk, clock, crc32, durability, superblock, segmentBytes, onFailure } = this.#options;
+    const index = this.#index;
+    const segments = new Segments(disk, this.#space, segmentBytes);
+    const onReached = (reached: number): void => {
+      void this.#orFail(superblock.update((life) => ({ reached: Math.max(life.reached, reached) }))).catch(() => {});
+    };
+    const pipeline = new Pipeline({ root: disk.root, clock, crc32, durability, segments, index, onFailure, onReached });
+    const tidy = new Tidy({ superblock, segments, index, pipeline });
+    return { segments, pipeline, tidy };
   }
 
-  /** The batch that takes records now. */
-  #gathering(): Batch {
-    const last = this.#queue.at(-1);
-    if (last !== undefined && !(this.#writing && this.#queue.length === 1) && last.bytes < batchBytesMax) return last;
-    return this.#newBatch(last === undefined ? this.#next : { segment: last.segment, offset: last.end });
+  /** The bases in this segment are written: makes them where the next recovery begins. */
+  async #beginAt(segment: number, records: readonly JournalRecord[]): Promise<void> {
+    await this.#pipeline.sync();
+    const behind = this.#segments.before(segment)!;
+    await this.#orFail(this.#options.superblock.update((life) => ({
+      base: segment,
+      behind,
+      reached: Math.max(life.reached, segment),
+      kept: this.#segments.runs(segment, new Set(), life.kept),
+    })));
+    for (const record of records) if (record.kind === "base") this.#clamp(segment, record);
+    this.#tidy.soon();
   }
 
-  #newBatch({ segment, offset }: { readonly segment: number; readonly offset: number }): Batch {
-    const batch = new Batch(segment, offset, this.#writers.pop() ?? new Writer(64 << 10));
-    this.#queue.push(batch);
-    return batch;
+  #clamp(segment: number, { group, foundation }: BaseRecord): void {
+    this.#index.coverage.clamp(segment, group, foundation.instance);
   }
 
-  #add(record: JournalRecord | null): Batch {
-    let batch = this.#gathering();
-    let offset = batch.add(record);
-    assert(batch.bytes <= payloadBytesMax, `Cannot append to the journal: a batch of ${batch.bytes} bytes is too large`);
-    const capacity = this.#segments.capacity(batch.segment);
-    if (batch.end > capacity && batch.offset === 0 && batch.records === 1) {
-      // Larger than any segment: it gets one of its own size.
-      this.#segments.prepare(batch.segment, batch.end);
-    } else if (batch.end > capacity) {
-      // A batch never crosses segments: what does not fit begins the next.
-      const full = batch;
-      if (full.records === 1) this.#queue.pop();
-      batch = this.#newBatch({ segment: full.segment + 1, offset: 0 });
-      offset = full.moveLastTo(batch);
-      this.#segments.prepare(batch.segment, batch.end);
-    } else if (batch.end > capacity / 2) {
-      this.#segments.prepare(batch.segment + 1);
+  /** `places`: where the record may begin that is unreadable. */
+  #report(damage: Damage, places: readonly Place[]): void {
+    const at = places.find((place) => this.#index.ownerOf(place) !== null) ?? places[0]!;
+    if (this.#damaged.has(at)) return;
+    if (this.#damaged.size < damagedPlacesMax) this.#damaged.add(at);
+    this.#damages++;
+    this.#options.onDamage({ ...damage, ...this.#index.ownerOf(at) });
+  }
+
+  async #orFail(change: Promise<void>): Promise<void> {
+    try {
+      await change;
+    } catch (error) {
+      this.#pipeline.fail(error as Error);
+      throw error;
     }
-    if (record !== null) this.#index.note(record, () => place(batch.segment, offset));
-    return batch;
   }
 
-  /** The payload at a place that has not been written yet. */
-  #waiting(segment: number, offset: number): Uint8Array | null {
-    for (const batch of this.#queue) {
-      if (batch.segment !== segment) continue;
-      const payload = batch.payload(offset);
-      if (payload !== null) return payload;
-    }
-    return null;
-  }
-
-  /** Begins to write the first batch in the queue, unless one is being written. */
-  #pump(): void {
-    const batch = this.#queue[0];
-    if (this.#writing || batch === undefined || this.#failure !== null) return;
-    this.#writing = true;
-    if (this.#file?.number === batch.segment) return this.#write(batch, this.#file.file);
-    this.#turnTo(batch.segment).then((file) => this.#write(batch, file), (error: Error) => this.#fail(error));
-  }
-
-  /** To the next segment, and not before everything in the one before is durable: a tail can be torn in one segment only. */
-  async #turnTo(number: number): Promise<DiskFile> {
-    if (this.#file !== null) {
-      await this.#syncLazily();
-      if (this.#failure !== null) throw this.#failure;
-      await this.#file.file.close();
-      this.#file = null;
-    }
-    const file = await this.#segments.open(number);
-    this.#file = { number, file };
-    return file;
-  }
-
-  #write(batch: Batch, file: DiskFile): void {
-    const { clock, crc32, seed, durability } = this.#options;
-    const startedAt = clock.now().mono;
-    const { bytes, crc } = batch.seal(this.#sequence + 1, this.#durable, this.#crc, crc32, seed);
-    this.#crc = crc;
-    this.#sequence += batch.records;
-    file.write(batch.offset, bytes, (error) => {
-      if (error) return this.#fail(error);
-      this.#bytesWritten += bytes.byteLength;
-      if (durability === "async") return this.#onWritten(batch);
-      file.sync((error) => {
-        if (error) return this.#fail(error);
-        this.#observe(startedAt);
-        this.#durable = this.#sequence;
-        this.#onWritten(batch);
-      });
-    });
-  }
-
-  #onWritten(batch: Batch): void {
-    this.#queue.shift();
-    this.#writing = false;
-    this.#written = this.#sequence;
-    this.#records += batch.records;
-    this.#batches++;
-    if (this.#queue.length === 0) this.#next = { segment: batch.segment, offset: batch.end };
-    const writer = batch.release();
-    if (writer !== null && this.#writers.length < 2) this.#writers.push(writer);
-    if (this.#durable < this.#written) this.#syncSoon();
-    // The disk first: what comes of the news takes its time.
-    this.#pump();
-    for (const done of batch.dones) done(null);
-    if (this.#queue.length === 0) this.#onIdle?.();
-  }
-
-  #syncSoon(): void {
-    if (this.#cancelSync !== null || this.#lazySync !== null) return;
-    const { clock } = this.#options;
-    this.#cancelSync = clock.wakeAt(clock.now().mono + lazySyncMs, () => {
-      this.#cancelSync = null;
-      void this.#syncLazily();
-    });
-  }
-
-  /** Mode `async`: makes durable what is written by now. Never rejects: a failure is told once, to whom it concerns. */
-  async #syncLazily(): Promise<void> {
-    await this.#lazySync;
-    if (this.#failure !== null || this.#file === null || this.#durable === this.#written) return;
-    const upTo = this.#written;
-    const { file } = this.#file;
-    const startedAt = this.#options.clock.now().mono;
-    this.#lazySync = new Promise((resolve) =>
-      file.sync((error) => {
-        this.#lazySync = null;
-        if (error) {
-          this.#fail(error);
-        } else {
-          this.#observe(startedAt);
-          this.#durable = upTo;
-          if (this.#durable < this.#written) this.#syncSoon();
-        }
-        resolve();
-      })
-    );
-    await this.#lazySync;
-  }
-
-  #observe(startedAt: Millis): void {
-    this.#syncSeconds.observe((this.#options.clock.now().mono - startedAt) / 1_000);
-  }
-
-  /** What is on the disk is unknown from here on. */
-  #fail(cause: Error): void {
-    if (this.#failure !== null) return;
-    const error = cause instanceof CarillonError
-      ? cause
-      : new CarillonError("internal", `Cannot write the journal in "${this.#options.disk.root}": ${cause.message}`, { cause });
-    this.#failure = error;
-    this.#options.onFailure(error);
-    for (const batch of this.#queue.splice(0)) for (const done of batch.dones) done(error);
-    this.#onIdle?.();
+  #sizeFrom(first: number, end: number): number {
+    let bytes = 0;
+    for (let number = first; number < end; number++) bytes += this.#segments.capacity(number);
+    return bytes;
   }
 }

@@ -1,45 +1,19 @@
-/** Whose directory this is. Written once; a directory of another cluster, node or format is refused before anything in it is read. */
+/** What directories of format 1 had in place of a superblock. Read once, to make one of it. */
 import type { NodeId } from "../../core/ids.ts";
 import { CarillonError } from "../../core/errors.ts";
-import type { Disk } from "../runtime.ts";
 import type { Crc32 } from "./frame.ts";
 
 export interface Identity {
   readonly cluster: string;
   readonly node: NodeId;
-  /** Random: begins the journal's chain, so that a segment of another directory is no part of it. */
   readonly seed: number;
 }
 
 export const identityFile = "identity";
 const format = 1;
-const fileBytesMax = 65_536;
 
-/** Finds the identity or makes it. Throws CarillonError `config` (somebody else's) or `corrupt` (unreadable). */
-export async function settleIdentity(disk: Disk, wanted: Identity, names: readonly string[], crc32: Crc32): Promise<Identity> {
-  if (names.includes(identityFile)) {
-    const found = parse(await disk.read(identityFile, 0, fileBytesMax), disk.root, crc32);
-    for (const key of ["cluster", "node"] as const) {
-      if (found[key] !== wanted[key]) {
-        const says = `it belongs to ${key} ${JSON.stringify(found[key])}, not ${JSON.stringify(wanted[key])}`;
-        throw new CarillonError("config", `Cannot use "${disk.root}": ${says}`);
-      }
-    }
-    return found;
-  }
-  if (names.some((name) => name.startsWith("journal-"))) {
-    throw new CarillonError("corrupt", `Cannot use "${disk.root}": it has a journal and no "${identityFile}" file`);
-  }
-  const text = JSON.stringify({ format, ...wanted });
-  await disk.replace(identityFile, new TextEncoder().encode(`${text}\n${checksum(text, crc32)}\n`));
-  return wanted;
-}
-
-function checksum(text: string, crc32: Crc32): string {
-  return crc32(new TextEncoder().encode(text)).toString(16).padStart(8, "0");
-}
-
-function parse(bytes: Uint8Array, root: string, crc32: Crc32): Identity {
+/** Throws CarillonError `config` (another format) or `corrupt` (unreadable). */
+export function readIdentity(bytes: Uint8Array, root: string, crc32: Crc32): Identity {
   const damaged = (): never => {
     throw new CarillonError("corrupt", `Cannot use "${root}": its "${identityFile}" file is damaged`);
   };
@@ -52,9 +26,13 @@ function parse(bytes: Uint8Array, root: string, crc32: Crc32): Identity {
     return damaged();
   }
   if (fields.format !== format) {
-    throw new CarillonError("config", `Cannot use "${root}": its format is ${fields.format}, and this version reads format ${format}`);
+    throw new CarillonError("config", `Cannot use "${root}": its format is ${fields.format}, and this version reads formats 1 and 2`);
   }
   const { cluster, node, seed } = fields;
   if (typeof cluster !== "string" || typeof node !== "number" || typeof seed !== "number") return damaged();
   return { cluster, node, seed };
+}
+
+function checksum(text: string, crc32: Crc32): string {
+  return crc32(new TextEncoder().encode(text)).toString(16).padStart(8, "0");
 }

@@ -1,7 +1,9 @@
 /** Where each entry of every group's current log can be read back: eight bytes an entry, kept in step with the records. */
-import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { GroupId, Instance } from "../../core/ids.ts";
+import { Coverage } from "./coverage.ts";
+import type { Payload } from "./payload.ts";
+import { Places } from "./places.ts";
 
 /** Where a record begins, as one number. */
 export type Place = number;
@@ -21,64 +23,38 @@ export function offsetOf(place: Place): number {
   return place % placesPerUnit;
 }
 
-/** Places of consecutive instances. */
-class Places {
-  /** Instance of the first place. */
-  first: Instance = 1;
-  length = 0;
-  #at = new Float64Array(64);
-
-  get(instance: Instance): Place {
-    return this.#at[instance - this.first]!;
-  }
-
-  /** A hole is not kept: the log then begins behind it. */
-  set(instance: Instance, at: Place): void {
-    if (instance < this.first || instance > this.first + this.length) {
-      this.first = instance;
-      this.length = 0;
-    }
-    const index = instance - this.first;
-    if (index === this.#at.length) {
-      const grown = new Float64Array(index * 2);
-      grown.set(this.#at);
-      this.#at = grown;
-    }
-    this.#at[index] = at;
-    this.length = Math.max(this.length, index + 1);
-  }
-
-  dropUpTo(upTo: Instance): void {
-    const gone = Math.min(Math.max(upTo + 1 - this.first, 0), this.length);
-    if (gone === 0) return;
-    this.#at.copyWithin(0, gone, this.length);
-    this.first += gone;
-    this.length -= gone;
-  }
-
-  dropAbove(above: Instance): void {
-    this.length = Math.min(this.length, Math.max(above + 1 - this.first, 0));
-  }
-}
-
 export class LogIndex {
+  readonly coverage: Coverage = new Coverage();
   readonly #groups = new Map<GroupId, Places>();
 
   /** Takes note of a record; `placeOf(i)` is where its i-th entry can be read. */
-  note(record: JournalRecord, placeOf: (index: number) => Place): void {
-    switch (record.kind) {
+  note(payload: Payload, placeOf: (index: number) => Place): void {
+    switch (payload.kind) {
       case "accept": {
-        const places = this.#places(record.group);
-        places.dropAbove(record.entry.instance - 1);
-        places.set(record.entry.instance, placeOf(0));
-        return;
+        const { instance } = payload.entry;
+        const places = this.#places(payload.group);
+        places.dropAbove(instance - 1);
+        return this.#set(places, payload.group, instance, placeOf(0));
       }
-      case "base":
-        this.#places(record.group).dropUpTo(record.trimmed);
-        return this.#replace(record.group, record.foundation.instance, record.entries, placeOf);
       case "install":
-      case "learn":
-        return this.#replace(record.group, record.above, record.entries, placeOf);
+      case "learn": {
+        this.#places(payload.group).dropAbove(payload.above);
+        return this.#setAll(payload.group, payload.entries, placeOf);
+      }
+      case "base": {
+        // Taken over from a peer: what was here at or below it may never have been decided.
+        this.#places(payload.group).trim(payload.foundation.instance);
+        this.#places(payload.group).dropAbove(payload.foundation.instance);
+        return this.#setAll(payload.group, payload.entries, placeOf);
+      }
+      case "rebase": {
+        const { group, foundation, entries } = payload.base;
+        this.#places(group).dropAbove(foundation.instance);
+        this.#places(group).reach(foundation.instance);
+        return this.#setAll(group, entries, placeOf);
+      }
+      case "trim":
+        return this.#places(payload.group).trim(payload.upTo);
       case "promise":
       case "decided":
       case "ceiling":
@@ -86,10 +62,11 @@ export class LogIndex {
     }
   }
 
-  #replace(group: GroupId, above: Instance, entries: readonly Entry[], placeOf: (index: number) => Place): void {
+  /** As `note`, of a record of which only this much has been looked at: entries `first`, `first + 1`, … at one place. */
+  noteRun(group: GroupId, above: Instance, first: Instance, count: number, at: Place): void {
     const places = this.#places(group);
     places.dropAbove(above);
-    for (let index = 0; index < entries.length; index++) places.set(entries[index]!.instance, placeOf(index));
+    for (let instance = first; instance < first + count; instance++) this.#set(places, group, instance, at);
   }
 
   /** Places of `from`, `from + 1`, … up to `to` (inclusive) or the first that is not there; at most `most`. */
@@ -102,10 +79,53 @@ export class LogIndex {
     return found;
   }
 
+  /** The oldest instance that has a place, or null. */
+  oldest(group: GroupId): Instance | null {
+    const places = this.#groups.get(group);
+    return places === undefined || places.length === 0 ? null : places.first;
+  }
+
+  /** Entries up to here have been given up. */
+  trimmedTo(group: GroupId): Instance {
+    return this.#groups.get(group)?.trimmedTo ?? 0;
+  }
+
+  /** Every group that has been trimmed, with how far. */
+  trims(): { readonly group: GroupId; readonly upTo: Instance }[] {
+    const trims = [...this.#groups].map(([group, places]) => ({ group, upTo: places.trimmedTo }));
+    return trims.filter(({ upTo }) => upTo > 0);
+  }
+
+  /** Whose entry is at this place: a search, for when something is wrong with it. */
+  ownerOf(at: Place): { readonly group: GroupId; readonly instance: Instance } | null {
+    for (const [group, places] of this.#groups) {
+      const instance = places.find(at);
+      if (instance !== null) return { group, instance };
+    }
+    return null;
+  }
+
+  /** Forgets every place, of all groups: each log then begins behind what is noted next. */
+  clear(): void {
+    this.coverage.clear();
+    for (const places of this.#groups.values()) places.clear();
+  }
+
   get entries(): number {
     let total = 0;
     for (const places of this.#groups.values()) total += places.length;
     return total;
+  }
+
+  #setAll(group: GroupId, entries: readonly Entry[], placeOf: (index: number) => Place): void {
+    const places = this.#places(group);
+    for (let index = 0; index < entries.length; index++) this.#set(places, group, entries[index]!.instance, placeOf(index));
+  }
+
+  #set(places: Places, group: GroupId, instance: Instance, at: Place): void {
+    if (instance <= places.trimmedTo) return;
+    places.set(instance, at);
+    this.coverage.note(unitOf(at), group, instance);
   }
 
   #places(group: GroupId): Places {

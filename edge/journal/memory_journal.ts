@@ -18,8 +18,9 @@ const readEntriesMax = 4_096;
 
 export class MemoryJournal implements Journal {
   readonly #index = new LogIndex();
-  /** All but the last are full; none ever grows. */
-  readonly #slabs: Writer[] = [];
+  /** By number, ascending. All but the last are full; none ever grows. */
+  readonly #slabs = new Map<number, Writer>();
+  #last = -1;
   readonly #syncSeconds = new Histogram();
   /** Bytes of all slabs, and those left in the last. */
   #held = 0;
@@ -27,9 +28,18 @@ export class MemoryJournal implements Journal {
   #records = 0;
   #batches = 0;
   #bytesWritten = 0;
+  #trims = 0;
 
   recover(): Promise<Recovery> {
-    return Promise.resolve({ records: 0, torn: null });
+    return Promise.resolve({ records: 0, torn: null, fresh: true, rejoining: false, damage: [] });
+  }
+
+  quarantine(): Promise<Recovery> {
+    return this.recover();
+  }
+
+  rejoined(): Promise<void> {
+    return Promise.resolve();
   }
 
   append(records: readonly JournalRecord[], done: (error: Error | null) => void): void {
@@ -45,11 +55,34 @@ export class MemoryJournal implements Journal {
     done(null);
   }
 
+  /** A restart finds nothing anyway, and what the bases hold is held already. */
+  rebase(records: readonly JournalRecord[], done: (error: Error | null) => void): void {
+    this.#records += records.length;
+    this.#batches++;
+    done(null);
+  }
+
+  trim(group: GroupId, upTo: Instance): void {
+    if (upTo <= this.#index.trimmedTo(group)) return;
+    this.#trims++;
+    this.#index.note({ kind: "trim", group, upTo }, () => 0);
+    for (const slab of this.#slabs.keys()) {
+      if (slab === this.#last || this.#index.coverage.needed(slab, (other) => this.#index.trimmedTo(other))) continue;
+      this.#held -= this.#slabs.get(slab)!.capacity;
+      this.#slabs.delete(slab);
+      this.#index.coverage.forget(slab);
+    }
+  }
+
+  oldest(group: GroupId): Instance | null {
+    return this.#index.oldest(group);
+  }
+
   read(group: GroupId, from: Instance, to: Instance, bytesMax: number): Promise<Entry[]> {
     const entries: Entry[] = [];
     let bytes = 0;
     for (const at of this.#index.range(group, from, to, readEntriesMax)) {
-      const entry = readEntry(new Reader(this.#slabs[unitOf(at)]!.view(offsetOf(at))));
+      const entry = readEntry(new Reader(this.#slabs.get(unitOf(at))!.view(offsetOf(at))));
       bytes += entryBytes(entry);
       if (entries.length > 0 && bytes > bytesMax) break;
       entries.push(entry);
@@ -62,15 +95,21 @@ export class MemoryJournal implements Journal {
       records: this.#records,
       batches: this.#batches,
       bytesWritten: this.#bytesWritten,
-      segments: this.#slabs.length,
+      segments: this.#slabs.size,
       bytes: this.#held,
       entries: this.#index.entries,
+      bytesSinceRebase: 0,
+      oldestSegment: this.#slabs.keys().next().value ?? 0,
+      trims: this.#trims,
+      damages: 0,
+      scrubbedBytes: 0,
+      full: false,
       syncSeconds: this.#syncSeconds.view(),
     };
   }
 
   close(): Promise<void> {
-    this.#slabs.length = 0;
+    this.#slabs.clear();
     return Promise.resolve();
   }
 
@@ -80,15 +119,15 @@ export class MemoryJournal implements Journal {
     if (most > this.#room) {
       this.#room = Math.max(slabBytes, most);
       this.#held += this.#room;
-      this.#slabs.push(new Writer(this.#room));
+      this.#slabs.set(++this.#last, new Writer(this.#room));
     }
-    const slab = this.#slabs.at(-1)!;
+    const slab = this.#slabs.get(this.#last)!;
     const at = slab.length;
     writeEntry(slab, entry);
     const bytes = slab.length - at;
     assert(bytes <= most, `Cannot keep an entry of ${bytes} bytes: at most ${most} were counted`);
     this.#bytesWritten += bytes;
     this.#room -= bytes;
-    return place(this.#slabs.length - 1, at);
+    return place(this.#last, at);
   }
 }

@@ -3,11 +3,10 @@ import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
 import { CarillonError } from "../../core/errors.ts";
 import type { Instance } from "../../core/ids.ts";
-import { Reader } from "../codec/bytes.ts";
-import { decodeRecord } from "../codec/record.ts";
 import type { Disk } from "../runtime.ts";
 import { type Crc32, headerBytes, readHeader } from "./frame.ts";
 import { offsetOf, type Place, unitOf } from "./log_index.ts";
+import { decodePayload, recordOf } from "./payload.ts";
 import { segmentName } from "./segments.ts";
 
 const chunkBytesMin = 64 << 10;
@@ -20,7 +19,7 @@ export class ReadBack {
   readonly #chunkBytes: number;
   #chunk = { segment: 0, from: 0, bytes: new Uint8Array(0) };
   /** The last record, because one can hold many entries. */
-  #last: { readonly at: Place; readonly record: JournalRecord } | null = null;
+  #last: { readonly at: Place; readonly record: JournalRecord | null } | null = null;
 
   constructor(disk: Disk, crc32: Crc32, seed: number, bytesWanted: number) {
     this.#disk = disk;
@@ -33,9 +32,10 @@ export class ReadBack {
   async entry(at: Place, instance: Instance, waiting: Uint8Array | null): Promise<Entry> {
     if (this.#last?.at !== at) {
       const payload = waiting ?? await this.#payload(unitOf(at), offsetOf(at));
-      this.#last = { at, record: decodeRecord(new Reader(payload)) };
+      this.#last = { at, record: recordOf(decodePayload(payload)) };
     }
-    const entry = entryOf(this.#last.record, instance);
+    const { record } = this.#last;
+    const entry = record === null ? undefined : entryOf(record, instance);
     if (entry === undefined) throw this.#corrupt(unitOf(at), offsetOf(at));
     return entry;
   }

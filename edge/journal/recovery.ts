@@ -1,79 +1,97 @@
 /**
- * Reads a journal from its first record to its last. Behind the last readable record there is either
- * a torn tail (what was being written when the process ended; nobody was told of it) or damage (it was
+ * Reads a journal from the segment where recovery begins to its last record. Behind the last readable record there is
+ * either a torn tail (what was being written when the process ended; nobody was told of it) or damage (it was
  * durable, and now it is unreadable). They are told apart by what follows: every frame says how much was
  * durable when it was written.
  */
-import type { JournalRecord } from "../../core/effects.ts";
 import { CarillonError } from "../../core/errors.ts";
-import { Reader } from "../codec/bytes.ts";
-import { decodeRecord } from "../codec/record.ts";
-import type { Disk, DiskFile } from "../runtime.ts";
-import { alignFrame, alignSector, type Crc32, headerBytes, readHeader, sectorBytes } from "./frame.ts";
+import type { Disk } from "../runtime.ts";
+import { damageAt, missing, refusal } from "./damage.ts";
+import { alignSector, type Crc32, sectorBytes } from "./frame.ts";
 import { type Place, place } from "./log_index.ts";
+import { decodePayload, type Payload } from "./payload.ts";
 import { segmentName } from "./segments.ts";
+import { syncAll, writeAll } from "./superblock.ts";
+import type { Life } from "./superblock_codec.ts";
+import { type Chain, nextFrame, walk, Window, windowBytes } from "./window.ts";
 
 export interface Tail {
   /** Where the next batch goes. */
   readonly segment: number;
   readonly offset: number;
-  readonly capacity: number;
-  /** Of the last record. */
-  readonly sequence: number;
-  readonly crc: number;
+  /** Of the last frame. */
+  readonly chain: Chain;
+  /** The last frame says that everything before it was durable. */
+  readonly marked: boolean;
   /** What was cut off, if anything. */
   readonly torn: { readonly file: string; readonly offset: number; readonly bytes: number } | null;
 }
 
-export type EachRecord = (record: JournalRecord, at: Place) => void;
+export interface Recovering {
+  readonly disk: Disk;
+  readonly life: Life;
+  /** The segments from `life.base` on, ascending. */
+  readonly numbers: readonly number[];
+  readonly crc32: Crc32;
+  readonly each: (payload: Payload, at: Place) => void;
+  /** Before the first record of a segment. */
+  readonly begin: (segment: number, capacity: number, before: Chain) => void;
+}
 
-const windowBytes = 1 << 20;
+interface End {
+  readonly segment: number;
+  readonly end: number;
+  readonly size: number;
+  readonly chain: Chain;
+  readonly marked: boolean;
+}
 
-/** `numbers`: the segments there are, ascending. Leaves exactly those that hold records, or none. */
-export async function recover(
-  disk: Disk,
-  numbers: readonly number[],
-  seed: number,
-  crc32: Crc32,
-  each: EachRecord,
-): Promise<Tail | null> {
+/** Looks and changes nothing. Throws CarillonError `corrupt`, naming file and byte. */
+export async function readAll(recovering: Recovering): Promise<End & { readonly dirtyEnd: number }> {
+  const { disk, life, numbers, crc32, each, begin } = recovering;
   numbers.forEach((number, index) => {
-    if (number === index + 1) return;
-    throw new CarillonError("corrupt", `Cannot start: "${disk.root}/${segmentName(index + 1)}" is missing`);
+    if (number !== life.base + index) throw refusal(disk, missing(segmentName(life.base + index)));
   });
-  let last = { number: 0, end: 0, size: 0 };
-  let chain: Chain = { sequence: 0, crc: seed };
-  for (const number of numbers) {
-    const size = await disk.size(segmentName(number));
-    const file = await disk.open(segmentName(number));
+  let last: End = { segment: 0, end: 0, size: 0, chain: life.behind, marked: true };
+  for (const segment of numbers) {
+    const size = await disk.size(segmentName(segment));
+    const file = await disk.open(segmentName(segment));
+    const before = last.chain;
+    let begun = false;
     try {
-      const read = await readSegment(new Window(file, size), number, chain, seed, crc32, each);
-      if (read.end === 0) break;
-      chain = read.chain;
-      last = { number, end: read.end, size };
+      const walked = await walk(new Window(file, size), 0, before, life.seed, crc32, (bytes, at) => {
+        if (!begun) begin(segment, wholeSectors(size), before);
+        begun = true;
+        each(decode(bytes, at), place(segment, at));
+      });
+      if (walked.end === 0) break;
+      if (!begun) begin(segment, wholeSectors(size), before);
+      last = { segment, end: walked.end, size, chain: walked.chain, marked: walked.marked };
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
-      throw new CarillonError(
-        "corrupt",
-        `Cannot start: "${disk.root}/${segmentName(number)}" is damaged at byte ${error.at}: ${error.message}`,
-      );
+      throw refusal(disk, damageAt(segmentName(segment), error.at, error.message));
     } finally {
       await file.close();
     }
   }
-  const dirtyEnd = await refuseDamage(disk, numbers, last, chain, seed, crc32);
-  for (const number of numbers) if (number > last.number) await disk.remove(segmentName(number));
-  if (last.number === 0) return null;
-  const name = segmentName(last.number);
-  const offset = alignSector(last.end);
-  await clean(disk, name, offset, dirtyEnd);
-  const torn = dirtyEnd > last.end ? { file: name, offset: last.end, bytes: dirtyEnd - last.end } : null;
-  return { segment: last.number, offset, capacity: Math.floor(last.size / sectorBytes) * sectorBytes, ...chain, torn };
+  return { ...last, dirtyEnd: await refuseDamage(recovering, last) };
 }
 
-interface Chain {
-  readonly sequence: number;
-  readonly crc: number;
+/** As `readAll`, and leaves exactly those segments that hold records, ready to be written on. Null: there are none. */
+export async function recover(recovering: Recovering): Promise<Tail | null> {
+  const { disk, numbers } = recovering;
+  const { segment, end, chain, marked, dirtyEnd } = await readAll(recovering);
+  for (const number of numbers) if (number > segment) await disk.remove(segmentName(number));
+  if (segment === 0) return null;
+  const name = segmentName(segment);
+  const offset = alignSector(end);
+  await clean(disk, name, offset, dirtyEnd);
+  const torn = dirtyEnd > end ? { file: name, offset: end, bytes: dirtyEnd - end } : null;
+  return { segment, offset, chain, marked, torn };
+}
+
+export function wholeSectors(bytes: number): number {
+  return Math.floor(bytes / sectorBytes) * sectorBytes;
 }
 
 /** A record that is whole by its checksum and yet makes no sense. */
@@ -86,45 +104,9 @@ class Unreadable extends Error {
   }
 }
 
-async function readSegment(
-  window: Window,
-  number: number,
-  chain: Chain,
-  seed: number,
-  crc32: Crc32,
-  each: EachRecord,
-): Promise<{ readonly end: number; readonly chain: Chain }> {
-  let { sequence, crc } = chain;
-  let at = 0;
-  let end = 0;
-  while (at < window.size) {
-    if (!window.has(at, headerBytes)) await window.load(at, headerBytes);
-    const header = readHeader(window.bytes, at - window.from, crc32, seed);
-    if (header !== null && header.sequence === sequence + 1 && header.previous === crc && at + headerBytes + header.length <= window.size) {
-      if (!window.has(at, headerBytes + header.length)) await window.load(at, headerBytes + header.length);
-      const payload = window.view(at + headerBytes, header.length);
-      if (crc32(payload) === header.payloadCrc) {
-        // An empty frame is a mark: it only says what was durable.
-        if (payload.byteLength > 0) each(decode(payload, at), place(number, at));
-        sequence = header.sequence;
-        crc = header.crc;
-        at = end = alignFrame(at + headerBytes + header.length);
-        continue;
-      }
-    }
-    // The end of a batch: the next one begins with a sector.
-    if (at % sectorBytes === 0) break;
-    at = alignSector(at);
-  }
-  return { end, chain: { sequence, crc } };
-}
-
-function decode(payload: Uint8Array, at: number): JournalRecord {
+function decode(bytes: Uint8Array, at: number): Payload {
   try {
-    const reader = new Reader(payload);
-    const record = decodeRecord(reader);
-    reader.end();
-    return record;
+    return decodePayload(bytes);
   } catch (error) {
     if (error instanceof CarillonError) throw new Unreadable(at, error.message);
     throw error;
@@ -132,56 +114,29 @@ function decode(payload: Uint8Array, at: number): JournalRecord {
 }
 
 /** Looks at everything behind the last readable record. Returns where in its segment the last byte that is not zero ends. */
-async function refuseDamage(
-  disk: Disk,
-  numbers: readonly number[],
-  last: { readonly number: number; readonly end: number },
-  chain: Chain,
-  seed: number,
-  crc32: Crc32,
-): Promise<number> {
+async function refuseDamage({ disk, life, numbers, crc32 }: Recovering, last: End): Promise<number> {
+  const { sequence } = last.chain;
+  const first = segmentName(last.segment === 0 ? life.base : last.segment);
+  if (last.segment < life.reached && !numbers.includes(life.reached)) throw refusal(disk, missing(segmentName(life.reached)));
+  const damaged = (): CarillonError =>
+    refusal(disk, damageAt(first, last.end, `record ${sequence + 1} was durable and is unreadable`), "behind");
   let dirtyEnd = 0;
   for (const number of numbers) {
-    if (number < last.number) continue;
+    if (number < last.segment) continue;
+    const size = await disk.size(segmentName(number));
     const file = await disk.open(segmentName(number));
     try {
-      const size = await disk.size(segmentName(number));
-      const window = new Window(file, size);
-      let at = number === last.number ? last.end : 0;
-      while (at < size) {
-        if (!window.has(at, headerBytes)) await window.load(at, headerBytes);
-        at = window.from + skipZeros(window.bytes, at - window.from);
-        if (at >= window.end) continue;
-        if (!window.has(at, headerBytes)) await window.load(at, headerBytes);
-        if (number === last.number) dirtyEnd = Math.min(at + 8, size);
-        const header = readHeader(window.bytes, at - window.from, crc32, seed);
-        at += 8;
-        if (header === null || header.durable <= chain.sequence) continue;
-        const damaged = last.number === 0 ? numbers[0]! : last.number;
-        throw new CarillonError(
-          "corrupt",
-          `Cannot start: "${disk.root}/${segmentName(damaged)}" is damaged behind byte ${last.end}: record ${
-            chain.sequence + 1
-          } was durable and is unreadable`,
-          { facts: { file: segmentName(damaged), offset: last.end } },
-        );
-      }
+      const from = number === last.segment ? last.end : 0;
+      const proof = await nextFrame(new Window(file, size), from, life.seed, crc32, (header) => header.durable > sequence, (at) => {
+        if (number === last.segment) dirtyEnd = Math.min(at + 8, size);
+      });
+      if (proof !== null) throw damaged();
     } finally {
       await file.close();
     }
   }
+  if (last.segment < life.reached) throw damaged();
   return dirtyEnd;
-}
-
-/** From `at`, a multiple of 8 from the start of the file: where the next eight bytes that are not all zero begin, or the end. */
-function skipZeros(bytes: Uint8Array, at: number): number {
-  const end = bytes.byteLength;
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, end >>> 2);
-  let word = at >>> 2;
-  while (word < words.length && words[word] === 0) word++;
-  if (word < words.length) return word * 4 - word * 4 % 8;
-  for (let rest = words.length * 4; rest < end; rest++) if (bytes[rest] !== 0) return rest - rest % 8;
-  return end;
 }
 
 /**
@@ -193,44 +148,10 @@ async function clean(disk: Disk, name: string, from: number, to: number): Promis
   try {
     const zeros = new Uint8Array(windowBytes);
     for (let at = from; at < to; at += zeros.byteLength) {
-      const part = zeros.subarray(0, Math.min(zeros.byteLength, alignSector(to) - at));
-      await new Promise<void>((resolve, reject) => file.write(at, part, (error) => error ? reject(error) : resolve()));
+      await writeAll(file, at, zeros.subarray(0, Math.min(zeros.byteLength, alignSector(to) - at)));
     }
-    await new Promise<void>((resolve, reject) => file.sync((error) => error ? reject(error) : resolve()));
+    await syncAll(file);
   } finally {
     await file.close();
-  }
-}
-
-/** A part of a file in memory that moves along with the reader. */
-class Window {
-  readonly size: number;
-  bytes: Uint8Array = new Uint8Array(0);
-  from = 0;
-  readonly #file: DiskFile;
-
-  constructor(file: DiskFile, size: number) {
-    this.#file = file;
-    this.size = size;
-  }
-
-  get end(): number {
-    return this.from + this.bytes.byteLength;
-  }
-
-  /** So much of `length` bytes as the file has. */
-  has(at: number, length: number): boolean {
-    return at >= this.from && Math.min(at + length, this.size) <= this.end;
-  }
-
-  async load(at: number, length: number): Promise<void> {
-    this.bytes = await this.#file.read(at, Math.min(Math.max(length, windowBytes), this.size - at));
-    this.from = at;
-    // Shorter than it says it is: somebody else is at work here.
-    if (!this.has(at, length)) throw new CarillonError("corrupt", `Cannot read a segment: it ends before byte ${at + length}`);
-  }
-
-  view(at: number, length: number): Uint8Array {
-    return this.bytes.subarray(at - this.from, at - this.from + length);
   }
 }

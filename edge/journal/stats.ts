@@ -10,6 +10,18 @@ export interface JournalStats {
   readonly bytes: number;
   /** Log entries that can be read back. */
   readonly entries: number;
+  /** Written since the newest bases, them included: what a recovery reads. */
+  readonly bytesSinceRebase: number;
+  /** Number of the oldest file or slab that is kept. */
+  readonly oldestSegment: number;
+  /** Times that entries were given up. */
+  readonly trims: number;
+  /** Places that were durable and turned out to be unreadable. */
+  readonly damages: number;
+  /** Read in the background to find them. */
+  readonly scrubbedBytes: number;
+  /** There is room for little more than votes. */
+  readonly full: boolean;
   /** Seconds from the write of a batch to its durability, or of each lazy sync. */
   readonly syncSeconds: HistogramView;
 }

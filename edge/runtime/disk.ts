@@ -9,7 +9,7 @@ import { platform } from "node:process";
 import type { Disk, DiskFile } from "../runtime.ts";
 import { CarillonError } from "../../core/errors.ts";
 import { lockDirectory } from "./lock.ts";
-import { troubleOf } from "./trouble.ts";
+import { fullDisk, troubleOf } from "./trouble.ts";
 
 type Done = (error: Error | null) => void;
 
@@ -46,7 +46,7 @@ export async function openDisk(directory: string): Promise<Disk> {
           const step = zeros.subarray(0, Math.min(zeros.byteLength, bytes - at));
           const { bytesWritten } = await handle.write(step, 0, step.byteLength, at);
           if (bytesWritten !== step.byteLength) {
-            throw new Error(`Cannot write to "${file}": the disk took ${bytesWritten} of ${step.byteLength} bytes, so it is full`);
+            throw fullDisk(`Cannot write to "${file}": the disk took ${bytesWritten} of ${step.byteLength} bytes, so it is full`);
           }
           await handle.datasync();
         }
@@ -76,6 +76,11 @@ export async function openDisk(directory: string): Promise<Disk> {
     async rename(file: string, name: string): Promise<void> {
       await rename(path(file), path(name));
       await syncDirectory(root);
+    },
+    async place(file: string): Promise<string> {
+      // Not the device: its number may change from one start of the machine to the next.
+      const inodes = await Promise.all([root, path(file)].map((name) => stat(name, { bigint: true })));
+      return inodes.map(({ ino }) => ino.toString(16)).join(":");
     },
     lock: () => lockDirectory(root),
   };

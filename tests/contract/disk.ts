@@ -17,6 +17,7 @@ export function disk(runtime: Runtime): void {
   };
   test("disk: what is written is where it was put, and nothing beside it", inFreshDirectory(reads));
   test("disk: replace and remove leave nothing behind", inFreshDirectory(replaces));
+  test("disk: a renamed file keeps its bytes and its place, a copy has another place", inFreshDirectory(moves));
   test("disk: what cannot be done is an error, not a silence", inFreshDirectory(refuses));
   test("disk: a directory has one holder", inFreshDirectory(locks));
 }
@@ -70,6 +71,21 @@ async function replaces(make: () => Promise<Disk>): Promise<void> {
   equal(await disk.list(), []);
 }
 
+async function moves(make: () => Promise<Disk>): Promise<void> {
+  const disk = await make();
+  const bytes = new TextEncoder().encode("what it says");
+  await disk.replace("note", bytes);
+  await disk.replace("other", filled(9, 9));
+  const place = await disk.place("note");
+  equal(await (await make()).place("note"), place, "the place, asked again");
+  await disk.rename("note", "other");
+  equal(await disk.list(), ["other"]);
+  equal(await disk.read("other", 0, 100), bytes);
+  equal(await disk.place("other"), place, "the place after a rename");
+  await disk.replace("copy", bytes);
+  ok(await disk.place("copy") !== place, "a copy has a place of its own");
+}
+
 async function refuses(make: () => Promise<Disk>): Promise<void> {
   const disk = await make();
   await disk.preallocate("segment", 4_096);
@@ -80,6 +96,8 @@ async function refuses(make: () => Promise<Disk>): Promise<void> {
   await rejects(() => disk.open("missing"));
   await rejects(() => disk.size("missing"));
   await rejects(() => disk.remove("missing"));
+  await rejects(() => disk.rename("missing", "found"));
+  await rejects(() => disk.place("missing"));
   for (const name of ["../escape", "a/b", "", "."]) await rejects(async () => await disk.read(name, 0, 1));
 }
 

@@ -1,6 +1,6 @@
 /**
  * A disk in memory that can do what real ones do: lose what was not synced, tear a write at a sector,
- * fail, and be slow. Everything else is as `Disk` says.
+ * fail, be full, and be slow. Everything else is as `Disk` says.
  */
 import { CarillonError } from "../../core/errors.ts";
 import type { Disk, DiskFile } from "../../edge/runtime.ts";
@@ -20,11 +20,16 @@ interface File {
 export class FaultyDisk implements Disk {
   readonly root = "/test";
   readonly files = new Map<string, File>();
-  /** What was asked, in order: `write 4096`, `sync`. */
+  /** What was asked of segments, in order: `write 4096`, `sync`. */
   readonly calls: string[] = [];
   failWrite: Error | null = null;
   failSync: Error | null = null;
   failPreallocate: Error | null = null;
+  failRead: Error | null = null;
+  /** Bytes that all files together may have. */
+  room = Infinity;
+  /** A copy is elsewhere. */
+  where = "1:1";
   /** While set, syncs wait for `letGo`. */
   hold = false;
   #held: (() => void)[] = [];
@@ -40,6 +45,8 @@ export class FaultyDisk implements Disk {
   kill(): FaultyDisk {
     this.#dead = true;
     const next = new FaultyDisk();
+    next.where = this.where;
+    next.room = this.room;
     for (const [name, file] of this.files) next.files.set(name, file);
     return next;
   }
@@ -62,10 +69,17 @@ export class FaultyDisk implements Disk {
 
   clone(): FaultyDisk {
     const copy = new FaultyDisk();
+    copy.where = this.where;
     for (const [name, { seen, safe, dirty }] of this.files) {
       copy.files.set(name, { seen: seen.slice(), safe: safe.slice(), dirty: new Set(dirty) });
     }
     return copy;
+  }
+
+  get used(): number {
+    let bytes = 0;
+    for (const { seen } of this.files.values()) bytes += seen.byteLength;
+    return bytes;
   }
 
   /** For tests that damage a file. */
@@ -79,6 +93,7 @@ export class FaultyDisk implements Disk {
 
   async read(file: string, offset: number, length: number): Promise<Uint8Array> {
     await this.#turn();
+    if (this.failRead !== null) throw this.failRead;
     return this.#file(file).seen.slice(offset, offset + length);
   }
 
@@ -90,6 +105,12 @@ export class FaultyDisk implements Disk {
   async preallocate(file: string, bytes: number): Promise<void> {
     await this.#turn();
     if (this.failPreallocate !== null) throw this.failPreallocate;
+    const left = this.room - this.used + (this.files.get(file)?.seen.byteLength ?? 0);
+    // As real ones do it, a full disk takes what it can and leaves that behind.
+    if (bytes > left) {
+      this.files.set(file, { seen: new Uint8Array(left), safe: new Uint8Array(left), dirty: new Set() });
+      throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+    }
     this.files.set(file, { seen: new Uint8Array(bytes), safe: new Uint8Array(bytes), dirty: new Set() });
   }
 
@@ -97,8 +118,14 @@ export class FaultyDisk implements Disk {
     await this.#turn();
     const file = this.#file(name);
     return {
-      write: (offset, bytes, done) => this.#write(file, offset, bytes, done),
-      sync: (done) => this.#sync(file, done),
+      write: (offset, bytes, done) => {
+        if (name.startsWith("journal-")) this.calls.push(`write ${bytes.byteLength}`);
+        this.#write(file, offset, bytes, done);
+      },
+      sync: (done) => {
+        if (name.startsWith("journal-")) this.calls.push("sync");
+        this.#sync(file, done);
+      },
       read: (offset, length) => this.read(name, offset, length),
       close: () => Promise.resolve(),
     };
@@ -113,6 +140,17 @@ export class FaultyDisk implements Disk {
     await this.#turn();
     this.#file(file);
     this.files.delete(file);
+  }
+
+  async rename(file: string, name: string): Promise<void> {
+    await this.#turn();
+    this.files.set(name, this.#file(file));
+    this.files.delete(file);
+  }
+
+  place(file: string): Promise<string> {
+    this.#file(file);
+    return Promise.resolve(this.where);
   }
 
   lock(): Promise<() => Promise<void>> {
@@ -136,7 +174,6 @@ export class FaultyDisk implements Disk {
   }
 
   #write(file: File, offset: number, bytes: Uint8Array, done: Done): void {
-    this.calls.push(`write ${bytes.byteLength}`);
     const copy = bytes.slice();
     setImmediate(() => {
       if (this.#dead) return;
@@ -148,7 +185,6 @@ export class FaultyDisk implements Disk {
   }
 
   #sync(file: File, done: Done): void {
-    this.calls.push("sync");
     const upTo = [...file.dirty];
     const finish = (): void => {
       if (this.#dead) return;
