@@ -95,13 +95,22 @@ export class CoreNode {
   restore(record: JournalRecord): void {
     assert(!this.#started, "Cannot restore: the node has been stepped");
     if (record.kind === "ceiling") this.#restoredCeiling = Math.max(this.#restoredCeiling, record.stamp);
-    else this.#groups.get(record.group)?.restore(record);
+    else this.#groups.get(record.group)?.restart.restore(record);
   }
 
   /** Before the first step, after the records: the journal has nothing of the group at or below any more. */
   restoreTrimmed(group: GroupId, upTo: Instance): void {
     assert(!this.#started, "Cannot restore: the node has been stepped");
     this.#groups.get(group)?.log.restoreTrimmed(upTo);
+  }
+
+  /**
+   * Before the first step: this node may have said more than its records tell (they were damaged, or are gone). It votes
+   * again once it has heard the others, as a node without memory does.
+   */
+  forget(): void {
+    assert(!this.#started, "Cannot forget: the node has been stepped");
+    for (const group of this.#groups.values()) group.voting = group.isAcceptor && group.spec.acceptors.length === 1;
   }
 
   step(input: Input, now: Now): void {
@@ -131,7 +140,7 @@ export class CoreNode {
         for (const { group, instance } of input.groups) this.#groups.get(group)?.trimmer.checkpointed(instance);
         return;
       case "resume":
-        for (const from of input.from) this.#groups.get(from.group)?.resume(from);
+        for (const from of input.from) this.#groups.get(from.group)?.restart.resume(from);
         return;
       case "hold":
         return this.#hold(input.holder, input.groups);
@@ -172,7 +181,7 @@ export class CoreNode {
     if (!merge) return null;
     const groups: Resume[] = [];
     for (const { group, instance } of merge.consumed) {
-      const from = group.foundation(instance);
+      const from = group.restart.foundation(instance);
       if (!from) return null;
       groups.push(from);
     }
@@ -181,7 +190,7 @@ export class CoreNode {
 
   /** Between a drain and the next step: all that the journal's records say, from which a restart can begin instead. */
   bases(): JournalRecord[] {
-    const bases: JournalRecord[] = [...this.#groups.values()].map((group) => group.base());
+    const bases: JournalRecord[] = [...this.#groups.values()].map((group) => group.restart.base());
     const ceiling = Math.max(this.#context.clock.ceiling, this.#ceiling?.stamp ?? 0);
     return this.#durable ? [...bases, { kind: "ceiling", stamp: ceiling }] : bases;
   }

@@ -1,6 +1,8 @@
 /** A node without services: machine, journal, core, links and the orderer on top, put together and taken apart. */
 import { CarillonError } from "../core/errors.ts";
-import { type Millis, type NodeId, origin } from "../core/ids.ts";
+import type { Input } from "../core/effects.ts";
+import { type GroupId, type Millis, type NodeId, origin } from "../core/ids.ts";
+import type { Offer, Piece, Pull, Seek } from "../core/message.ts";
 import { defaultLimits, type Limits } from "../core/limits.ts";
 import { CoreNode, type Durability } from "../core/node.ts";
 import { groupById, type Topology } from "../core/topology.ts";
@@ -12,8 +14,9 @@ import { openHttp2Link } from "./link/http2.ts";
 import type { Link } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
 import { Quiet } from "./quiet.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Disk, Runtime } from "./runtime.ts";
 
+const rejoinPollMs = 50;
 /** How long a closing node waits for its successors. */
 const makeWayMs = 300;
 
@@ -44,14 +47,14 @@ export interface StartNodeOptions {
 export interface Checkpointing {
   /** Where its files are; null without a disk. */
   readonly disk: Disk | null;
-  submit(input: Input & { readonly kind: "checkpointed" | "resume" | "hold" }): void;
+  submit: (input: Input & { readonly kind: "checkpointed" | "resume" | "hold" }) => void;
   /** Lets a restart begin with what the node is now. */
-  rebase(): void;
-  /** To one peer; lost if there is no way. */
-  send(to: NodeId, message: CheckpointMessage): void;
-  journalStats(): JournalStats;
+  rebase: () => void;
   /** Nothing further can be promised: the node ends. */
-  crash(error: Error): void;
+  crash: (error: Error) => void;
+  /** To one peer; lost if there is no way. */
+  readonly send: (to: NodeId, message: CheckpointMessage) => void;
+  readonly journalStats: () => JournalStats;
   onMessage: (from: NodeId, message: CheckpointMessage) => void;
   onBehind: (group: GroupId) => void;
 }
@@ -82,7 +85,8 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   }
   const incarnation = runtime.entropy() || 1;
   const limits = { ...defaultLimits, ...options.limits };
-  const core = new CoreNode({ id: self, topology, limits, durability, seed: runtime.entropy(), incarnation });
+  const newCore = () => new CoreNode({ id: self, topology, limits, durability, seed: runtime.entropy(), incarnation });
+  let core = newCore();
   const orderer = new HostOrderer({
     self,
     topology,
@@ -94,10 +98,27 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const quiet = new Quiet(runtime.clock, () => runtime.collectGarbage());
   let host: Host | null = null;
   let link: Link | null = null;
-  const journal = await newJournal(options, (error) => host === null ? options.onFatal(error) : host.crash(error));
+  const disk = durability === "memory" ? null : await openData(options);
+  const journal = await newJournal(options, disk, (error) => host === null ? options.onFatal(error) : host.crash(error));
+  const checkpointing: Checkpointing = {
+    disk,
+    submit: () => {},
+    rebase: () => {},
+    crash: options.onFatal,
+    send: (to, message) => link?.send({ to: [to], message }),
+    journalStats: () => journal.stats(),
+    onMessage: () => {},
+    onBehind: () => {},
+  };
   try {
-    const recovery = await journal.recover((record) => core.restore(record));
-    for (const { id } of topology.groups) core.restoreTrimmed(id, journal.oldest(id) - 1);
+    const recovery = await journal.recover((record) => core.restore(record)).catch((error) => {
+      if (!isReplicated(options) || !(error instanceof CarillonError) || error.code !== "corrupt") throw error;
+      options.log(`${error.message}; it is put aside, and everything is fetched from the other nodes again`);
+      core = newCore();
+      return journal.quarantine();
+    });
+    if (recovery.rejoining) core.forget();
+    for (const { id } of topology.groups) core.restoreTrimmed(id, (journal.oldest(id) ?? Infinity) - 1);
     tell(recovery, options);
     const started = new Host({
       core,
@@ -124,9 +145,10 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     checkpointing.submit = (input) => started.submit(input);
     checkpointing.rebase = () => started.rebase();
     checkpointing.crash = (error) => started.crash(error);
-    link = await newLink(options, started);
+    link = await newLink(options, started, checkpointing);
     orderer.attach(started);
     started.submit({ kind: "wake" });
+    if (recovery.rejoining) tellRejoined(options, () => core.view(), journal, started);
     let closing: Promise<void> | null = null;
     const end = async (): Promise<void> => {
       if (!started.stopped) await makeWay(options, orderer);
@@ -155,13 +177,32 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   }
 }
 
-async function newJournal(options: StartNodeOptions, onFailure: (error: Error) => void): Promise<Journal> {
-  const { runtime, topology, self, data, durability } = options;
-  if (durability !== "memory" && data === undefined) {
+/** What this node has voted for another has too, in every group: what its journal loses can be had again. */
+function isReplicated({ topology, self }: StartNodeOptions): boolean {
+  return topology.groups.every(({ acceptors, q2 }) => !acceptors.includes(self) || q2 >= 2);
+}
+
+/** Once it votes in every group the next start need not hear all the others first. */
+function tellRejoined(options: StartNodeOptions, view: () => NodeView, journal: Journal, host: Host): void {
+  const { runtime: { clock }, self, topology } = options;
+  const votes = view().groups.every(({ group, voting }) => voting || !groupById(topology, group).acceptors.includes(self));
+  if (host.stopped) return;
+  if (!votes) {
+    clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(options, view, journal, host));
+  } else journal.rejoined().catch((error: Error) => host.crash(error));
+}
+
+function openData({ runtime, self, data, durability }: StartNodeOptions): Promise<Disk> {
+  if (data === undefined) {
     throw new CarillonError("config", `Cannot start node ${self}: durability "${durability}" needs a data directory`);
   }
+  return runtime.openDisk(data);
+}
+
+async function newJournal(options: StartNodeOptions, disk: Disk | null, onFailure: (error: Error) => void): Promise<Journal> {
+  const { runtime, topology, self, durability } = options;
   return await openJournal({
-    disk: durability === "memory" ? null : await runtime.openDisk(data!),
+    disk,
     clock: runtime.clock,
     crc32: (bytes, seed) => runtime.crc32(bytes, seed),
     entropy: () => runtime.entropy(),
@@ -169,6 +210,9 @@ async function newJournal(options: StartNodeOptions, onFailure: (error: Error) =
     cluster: topology.cluster,
     node: self,
     onFailure,
+    replicated: isReplicated(options),
+    onDamage: ({ file, offset }) =>
+      options.log(`Damage: "${file}" is unreadable at byte ${offset}; what was there is asked of other nodes`),
   });
 }
 
@@ -185,7 +229,7 @@ async function makeWay({ runtime: { clock }, self, topology }: StartNodeOptions,
 }
 
 /** Listens, and connects to everybody with whom this node has a group in common. */
-async function newLink(options: StartNodeOptions, host: Host): Promise<Link | null> {
+async function newLink(options: StartNodeOptions, host: Host, checkpointing: Checkpointing): Promise<Link | null> {
   const { runtime, topology, self, secret } = options;
   const groups = topology.groups.filter((group) => group.members.includes(self));
   const peers = new Set(groups.flatMap((group) => group.members));
@@ -201,7 +245,17 @@ async function newLink(options: StartNodeOptions, host: Host): Promise<Link | nu
     listen: options.link,
     ...(options.delays === undefined ? {} : { delayMs: options.delays }),
   }, {
-    onMessage: (from, message) => host.submit({ kind: "receive", from, message }),
+    onMessage: (from, message) => {
+      switch (message.kind) {
+        case "seek":
+        case "offer":
+        case "pull":
+        case "piece":
+          return checkpointing.onMessage(from, message);
+        default:
+          host.submit({ kind: "receive", from, message });
+      }
+    },
     onUnreachable: (node) => host.submit({ kind: "unreachable", node }),
     onNotice: options.log,
   });

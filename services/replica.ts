@@ -71,6 +71,7 @@ export class Replica {
   #started = false;
   /** Of the checkpoint it was restored from. */
   #places: Places | undefined;
+  #isLost = false;
   #applied: Position = start;
   #commands = 0;
 
@@ -199,10 +200,17 @@ export class Replica {
   /** What it would hear next is gone; only a checkpoint helps. What it holds is served as before, and questions wait. */
   #lost(): void {
     this.#subscription = null;
+    this.#isLost = true;
     this.onLost();
   }
 
+  /** It has ended with what comes next being gone, and no checkpoint has helped so far. */
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
   #subscribe(): void {
+    this.#isLost = false;
     const after = this.#places === undefined && this.#applied === start ? null : this.#applied;
     const hear = (delivery: Delivery) => this.#onDelivery(delivery);
     this.#subscription = this.#orderer.subscribe(this.groups, after, Infinity, hear, this.#places, () => this.#lost());

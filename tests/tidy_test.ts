@@ -29,6 +29,7 @@ describe("tidy", () => {
     expect(tree.sources.find(({ path }) => path === "core/effects.ts")?.imports.map(({ target }) => target)).toEqual([
       "core/entry.ts",
       "core/errors.ts",
+      "core/foundation.ts",
       "core/ids.ts",
       "core/message.ts",
       "core/position.ts",

@@ -1,9 +1,6 @@
 /** One node's part in one group: its roles, and the one switch that hands them what arrives. */
 import { GroupClock } from "../clock.ts";
 import type { Context } from "../context.ts";
-import type { JournalRecord, Resume } from "../effects.ts";
-import type { Entry } from "../entry.ts";
-import type { Foundation, Landmark, Repetition } from "../foundation.ts";
 import { type Ballot, type GroupId, type Instance, type Lsn, type Millis, type NodeId, originNode } from "../ids.ts";
 import { Frontier } from "../merge/frontier.ts";
 import type { Beat, Message } from "../message.ts";
@@ -18,6 +15,7 @@ import { Learner } from "./learner.ts";
 import { Log } from "./log.ts";
 import { Proposer } from "./proposer.ts";
 import { Repeats } from "./repeats.ts";
+import { Restart } from "./restart.ts";
 import { Shape } from "./shape.ts";
 import { isSound, isSoundBeat } from "./sound.ts";
 import { Trimmer } from "./trimmer.ts";
@@ -54,12 +52,14 @@ export class Group {
   readonly catchUp: CatchUp;
   readonly shape: Shape;
   readonly trimmer: Trimmer;
+  readonly restart: Restart;
   readonly #beats = new Map<NodeId, Beat>();
   /** Of a node without memory: the newest word of each other acceptor that knew of this life of ours. */
   readonly #witnesses = new Map<NodeId, Beat>();
   /** And the highest ballot whose coordinator was among them, with how far its log went when it first said so. */
   #guide: { readonly ballot: Ballot; readonly last: Instance } = { ballot: 0, last: 0 };
-  #hinted: Instance = 0;
+  /** The decided prefix as the journal knows it. */
+  hinted: Instance = 0;
   #hintAt: Millis = Infinity;
 
   constructor(spec: GroupSpec, context: Context, node: GroupNode, remembers: boolean) {
@@ -82,6 +82,7 @@ export class Group {
     this.catchUp = new CatchUp(this);
     this.shape = new Shape(this);
     this.trimmer = new Trimmer(this);
+    this.restart = new Restart(this);
   }
 
   receive(from: NodeId, message: Message): void {
@@ -253,129 +254,16 @@ export class Group {
 
   #hintDecided(): void {
     const { log, context } = this;
-    if (log.decided === this.#hinted) return;
+    if (log.decided === this.hinted) return;
     if (this.#hintAt === Infinity) this.#hintAt = context.now + decidedHintMs;
     if (!context.out.hasRecords && context.now < this.#hintAt) return;
-    this.#hinted = log.decided;
+    this.hinted = log.decided;
     this.#hintAt = Infinity;
     context.out.record({ kind: "decided", group: this.id, upTo: log.decided });
   }
 
   wakeAt(): Millis {
     return Math.min(this.election.wakeAt, this.coordinator.wakeAt, this.proposer.wakeAt, this.catchUp.wakeAt, this.#hintAt);
-  }
-
-  restore(record: JournalRecord): void {
-    const { log, acceptor } = this;
-    switch (record.kind) {
-      case "promise":
-        acceptor.promised = Math.max(acceptor.promised, record.ballot);
-        return;
-      case "accept":
-        acceptor.promised = Math.max(acceptor.promised, record.ballot);
-        log.append(record.entry);
-        return;
-      case "install":
-        acceptor.promised = Math.max(acceptor.promised, record.ballot);
-        // The decided prefix may not have been hinted that far; what lies above is dropped either way.
-        this.#restoreDecided(record.above);
-        log.install(record.ballot, record.base, record.start, record.above, record.entries);
-        return;
-      case "learn":
-        acceptor.promised = Math.max(acceptor.promised, record.promised);
-        this.#restoreDecided(record.above);
-        log.learn(record.above, record.entries);
-        this.#restoreDecided(log.decided);
-        return;
-      case "decided":
-        this.#restoreDecided(record.upTo);
-        return;
-      case "base":
-        acceptor.promised = Math.max(acceptor.promised, record.promised);
-        return this.#restoreBase(record);
-      case "ceiling":
-        return;
-    }
-  }
-
-  #restoreBase({ foundation, trimmed, landmarks, repeated, ballot, base, start, entries }: JournalRecord & { kind: "base" }): void {
-    const { log, acceptor } = this;
-    this.#restOn(foundation, landmarks, repeated);
-    log.restoreTrimmed(trimmed);
-    for (const entry of entries) log.append(entry);
-    log.ballot = ballot;
-    log.base = base;
-    log.start = start;
-    acceptor.durable = log.last;
-  }
-
-  /** The decided prefix becomes what the foundation sums up, and the log nothing beside it. */
-  #restOn(foundation: Foundation, landmarks: readonly Landmark[], repeated: readonly Repetition[]): void {
-    this.log.rest(foundation, landmarks);
-    this.learner.learned = foundation.instance;
-    this.frontier.restore(foundation);
-    this.repeats.restore(foundation.seen, repeated);
-    this.#hinted = foundation.instance;
-  }
-
-  /** A checkpoint will be gone on from: what it sums up is decided, whether this node has heard of it or not. */
-  resume({ promised, foundation }: Resume): void {
-    const { log, acceptor, learner, coordinator, context } = this;
-    if (foundation.instance <= log.decided) return;
-    if (log.get(foundation.instance)?.ballot === foundation.ballot) {
-      // All of it is here: the same entry at the same place means the same log up to there.
-      acceptor.conclude(promised);
-      return learner.claimed(foundation.instance);
-    }
-    acceptor.raise(promised);
-    if (coordinator.ballot !== 0) {
-      coordinator.stop();
-      this.election.outdone();
-    }
-    this.#restOn(foundation, [], []);
-    log.restoreTrimmed(foundation.instance);
-    this.clock.see(foundation.stamp);
-    acceptor.rested(context.out.record(this.base()));
-    this.proposer.forget();
-    learner.count();
-  }
-
-  /** How far the log goes and all that is needed to go on behind `instance`, which has been learned; null if it cannot be told any more. */
-  foundation(instance: Instance): Resume | null {
-    const { log, learner, frontier, repeats, acceptor } = this;
-    const summary = log.summary(instance);
-    if (!summary || instance > learner.learned) return null;
-    const above: Entry[] = [];
-    for (let next = instance + 1; next <= learner.learned; next++) above.push(log.get(next)!);
-    const started = frontier.started.filter((start) => start.instance <= instance);
-    const foundation = { instance, ...summary, started, seen: repeats.before(above) };
-    return { group: this.id, promised: acceptor.promised, foundation };
-  }
-
-  /** Everything the journal's records of this group say, in one. */
-  base(): JournalRecord {
-    const { log, acceptor, learner, repeats } = this;
-    return {
-      kind: "base",
-      group: this.id,
-      promised: acceptor.promised,
-      ballot: log.ballot,
-      base: log.base,
-      start: log.start,
-      foundation: this.foundation(learner.learned)!.foundation,
-      trimmed: log.trimmed,
-      landmarks: log.landmarks.filter(({ instance }) => instance <= learner.learned).map(asLandmark),
-      repeated: repeats.repeated,
-      entries: log.suffix.filter(({ instance }) => instance > learner.learned),
-    };
-  }
-
-  #restoreDecided(upTo: Instance): void {
-    const { log, acceptor, learner } = this;
-    log.decide(Math.min(upTo, log.last));
-    acceptor.durable = log.last;
-    this.#hinted = log.decided;
-    learner.learn();
   }
 
   restored(): void {
@@ -410,8 +298,4 @@ export class Group {
       pendingBytes: proposer.pendingBytes,
     };
   }
-}
-
-function asLandmark({ instance, stamp, slotBase }: Landmark): Landmark {
-  return { instance, stamp, slotBase };
 }

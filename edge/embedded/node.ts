@@ -15,6 +15,7 @@ import type {
   Value,
 } from "../../services/api.ts";
 import { createServices, type Services } from "../../services/services.ts";
+import { Checkpoints } from "../checkpoints/checkpoints.ts";
 import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
 import { asAddress, formatAddress, isLoopback } from "../config/read.ts";
 import { delayBetween } from "../config/tables.ts";
@@ -55,6 +56,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   try {
     const local = new LocalNode(options, { topology, self, durability }, node);
     crashed.node = local;
+    await local.begin();
     if (crashed.error !== null) throw crashed.error;
     await local.listen();
     const readyWithinMs = options.readyWithinMs ?? (topology.nodes.length === 1 ? aloneReadyWithinMs : 0);
@@ -120,6 +122,7 @@ class LocalNode implements LocalCarillon {
   readonly #settled: Settled;
   readonly #node: RunningNode;
   readonly #services: Services;
+  readonly #checkpoints: Checkpoints;
   #server: HttpServer | null = null;
   #app: App | null = null;
   #draining = false;
@@ -130,7 +133,16 @@ class LocalNode implements LocalCarillon {
     this.#options = options;
     this.#settled = settled;
     this.#node = node;
-    this.#services = createServices(node.orderer, { after: laterBy, encodeCbor, decodeCbor });
+    this.#services = createServices(node.orderer, { after: laterBy, encodeCbor, decodeCbor, held: true });
+    this.#checkpoints = new Checkpoints({
+      ...settled,
+      node: node.checkpointing,
+      replicas: this.#services.replicas,
+      clock: runtime.clock,
+      hash: (key, data) => runtime.hmacSha256(key, data),
+      ...(options.checkpoints === undefined ? {} : { limits: options.checkpoints }),
+      log: (sentence) => options.onNotice?.(sentence),
+    });
   }
 
   get kv(): Carillon["kv"] {
@@ -152,6 +164,13 @@ class LocalNode implements LocalCarillon {
     this.#app ??= createApp(this.#context());
     return this.#app.fetch(request);
   };
+
+  /** Every replica where its newest checkpoint was, and then on with what has been ordered since. */
+  async begin(): Promise<void> {
+    await this.#checkpoints.restore();
+    this.#services.start();
+    this.#checkpoints.start();
+  }
 
   async listen(): Promise<void> {
     const { http } = this.#options;
@@ -225,6 +244,7 @@ class LocalNode implements LocalCarillon {
   /** First the others take over, while calls are still answered; then whoever still waits is told, and the port is let go of. */
   async #close(): Promise<void> {
     this.#draining = true;
+    await this.#checkpoints.close();
     await this.#node.close();
     await this.#services.close();
     await this.#server?.close();

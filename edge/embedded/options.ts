@@ -2,6 +2,7 @@
 import type { Durability } from "../../core/node.ts";
 import type { TopologyInput } from "../../core/topology.ts";
 import type { Carillon } from "../../services/api.ts";
+import type { CheckpointLimits } from "../checkpoints/checkpoints.ts";
 import type { Address } from "../config/read.ts";
 
 export interface NodeOptions {
@@ -25,6 +26,8 @@ export interface NodeOptions {
   readonly delays?: ReadonlyMap<string, number>;
   /** Wait so long until the node is ready. Default 15 000 for a node alone, 0 (do not wait) for one with peers. */
   readonly readyWithinMs?: number;
+  /** How often replicas are written out, and how fast they are taken over. Defaults in edge/checkpoints/checkpoints.ts. */
+  readonly checkpoints?: Partial<CheckpointLimits>;
   /** Sentences an operator should read. Default: nowhere. */
   readonly onNotice?: (sentence: string) => void;
   /** The node cannot go on (its disk failed, an invariant broke) and has closed itself. Default: every later call throws `closed`. */

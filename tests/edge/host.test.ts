@@ -1,7 +1,7 @@
 /** The host drives a real core over a disk that can hold, fail and lose: what leaves, when, and in which order. */
 import { expect, test } from "bun:test";
-import type { Confirmation, Delivery, Envelope, Input, Refusal } from "../../core/effects.ts";
-import { ballot } from "../../core/ids.ts";
+import type { Confirmation, Delivery, Envelope, Input, Lost, Refusal } from "../../core/effects.ts";
+import { ballot, type GroupId } from "../../core/ids.ts";
 import { defaultLimits } from "../../core/limits.ts";
 import { describe } from "../../core/message.ts";
 import { CoreNode } from "../../core/node.ts";
@@ -23,6 +23,8 @@ interface Outcome {
   readonly refused: Refusal[];
   readonly confirmed: Confirmation[];
   readonly proposed: number[];
+  readonly lost: Lost[];
+  readonly behind: GroupId[];
   readonly crashes: Error[];
   /** Said so far, without heartbeats. */
   said(): string[];
@@ -39,6 +41,8 @@ async function start(topology = one, onDelivery: (delivery: Delivery) => void = 
   const confirmed: Confirmation[] = [];
   const proposed: number[] = [];
   const crashes: Error[] = [];
+  const lost: Lost[] = [];
+  const behind: GroupId[] = [];
   const outlets = {
     send: (envelope: Envelope) => void sent.push(envelope),
     deliver(delivery: Delivery): void {
@@ -48,6 +52,8 @@ async function start(topology = one, onDelivery: (delivery: Delivery) => void = 
     refuse: (refusal: Refusal) => void refused.push(refusal),
     confirm: (confirmation: Confirmation) => void confirmed.push(confirmation),
     proposed: (ticket: number) => void proposed.push(ticket),
+    lose: (gone: Lost) => void lost.push(gone),
+    behind: (group: GroupId) => void behind.push(group),
     crash: (error: Error) => void crashes.push(error),
   };
   const host = new Host({ core, journal, clock: runtime.clock, outlets });
@@ -59,7 +65,7 @@ async function start(topology = one, onDelivery: (delivery: Delivery) => void = 
     await journal.close();
   };
   host.submit({ kind: "wake" });
-  return { host, core, disk, sent, delivered, refused, confirmed, proposed, crashes, said, stop };
+  return { host, core, disk, sent, delivered, refused, confirmed, proposed, lost, behind, crashes, said, stop };
 }
 
 async function until(condition: () => boolean): Promise<void> {

@@ -100,6 +100,8 @@ class Member {
         send: ({ to, message }) => to.forEach((peer) => peers.get(peer)?.submit({ kind: "receive", from: orderer.self, message })),
         deliver: (delivery) => orderer.onDelivery(delivery),
         refuse: (refusal) => orderer.onRefusal(refusal),
+        lose: (lost) => orderer.onLost(lost),
+        behind: () => {},
         confirm: (confirmation) => orderer.onConfirmation(confirmation),
         proposed: (ticket) => orderer.onProposed(ticket),
         crash(error) {
@@ -117,6 +119,7 @@ class Member {
       topology,
       origin: origin(self, 1),
       view: () => core.view(),
+      cursor: (subscription) => core.cursor(subscription),
       now: () => runtime.clock.now().mono,
     });
     const journal = await openJournal({

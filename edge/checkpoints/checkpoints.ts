@@ -1,0 +1,365 @@
+/**
+ * Checkpoints of one node's replicas: written now and then while service goes on, begun from at a start, handed to peers, and taken over
+ * from them where the log that would be needed has been forgotten. How far all of them go tells the core what may be forgotten.
+ */
+import type { Resume } from "../../core/effects.ts";
+import { CarillonError } from "../../core/errors.ts";
+import type { GroupId, Millis, NodeId } from "../../core/ids.ts";
+import { comparePositions, formatPosition, type Position } from "../../core/position.ts";
+import { groupById, type Topology } from "../../core/topology.ts";
+import type { Replica, ReplicaRestore } from "../../services/replica.ts";
+import type { Clock } from "../runtime.ts";
+import type { Checkpointing, CheckpointMessage } from "../start_node.ts";
+import type { Hash, Head } from "./blocks.ts";
+import { Exchange } from "./exchange.ts";
+import { memoryFiles } from "./memory_files.ts";
+import { CheckpointStore, resumeOf, type Stored } from "./store.ts";
+
+export interface CheckpointLimits {
+  /** A replica is written out when so much has been ordered since it last was, or half of what it took then, if that is more. */
+  readonly everyBytes: number;
+  /** And after so long, if anything has. */
+  readonly everyMs: Millis;
+  /** How often it is looked whether one is due. */
+  readonly lookMs: Millis;
+  /** Of a peer's, per second: taking it over must not hurt the service of others. */
+  readonly bytesPerSecond: number;
+  /** A question to a peer is asked again, or elsewhere, after so long. */
+  readonly answerMs: Millis;
+  /** A whole take-over is tried again after so long. */
+  readonly retryMs: Millis;
+}
+
+export const defaultCheckpointLimits: CheckpointLimits = {
+  everyBytes: 64 << 20,
+  everyMs: 600_000,
+  lookMs: 1_000,
+  bytesPerSecond: 32 << 20,
+  answerMs: 2_000,
+  retryMs: 1_000,
+};
+
+export interface CheckpointStats {
+  /** Since the process started. */
+  readonly made: number;
+  readonly installed: number;
+  readonly served: number;
+  /** Of all files kept. */
+  readonly bytes: number;
+  /** Since the newest checkpoint of the replica whose is oldest; null while some replica has none. */
+  readonly ageMs: Millis | null;
+}
+
+export interface CheckpointOptions {
+  readonly node: Checkpointing;
+  readonly replicas: readonly Replica[];
+  readonly topology: Topology;
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly hash: Hash;
+  readonly limits?: Partial<CheckpointLimits>;
+  /** Sentences for an operator. */
+  readonly log: (sentence: string) => void;
+}
+
+/** What is known of one replica's checkpoints. */
+interface Kept {
+  readonly replica: Replica;
+  /** The nodes that replicate the same. */
+  readonly members: readonly NodeId[];
+  /** Of the newest that is durable here. */
+  head: Head | null;
+  fileBytes: number;
+  /** When it was made or taken over, and what the journal had been given and the replica had applied by then. */
+  madeAt: Millis;
+  bytesBefore: number;
+  commandsBefore: number;
+  busy: boolean;
+}
+
+const pieceBytes = 256 << 10;
+
+export class Checkpoints {
+  readonly #options: CheckpointOptions;
+  readonly #limits: CheckpointLimits;
+  readonly #store: CheckpointStore;
+  readonly #exchange: Exchange;
+  readonly #kept: readonly Kept[];
+  #cancel: () => void = () => {};
+  #closed = false;
+  #made = 0;
+  #installed = 0;
+  /** What the journal had been given when a restart was last told to begin anew. */
+  #rebasedAt = 0;
+  #round: Promise<void> = Promise.resolve();
+
+  constructor(options: CheckpointOptions) {
+    const { node, topology, clock, hash, replicas, self } = options;
+    this.#options = options;
+    this.#limits = { ...defaultCheckpointLimits, ...options.limits };
+    this.#store = new CheckpointStore(node.disk ?? memoryFiles(), topology.cluster, hash);
+    this.#kept = replicas.map((replica) => ({
+      replica,
+      members: membersOf(topology, replica.groups),
+      head: null,
+      fileBytes: 0,
+      madeAt: clock.now().mono,
+      bytesBefore: 0,
+      commandsBefore: 0,
+      busy: false,
+    }));
+    this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits });
+    node.onMessage = (from: NodeId, message: CheckpointMessage) => this.#exchange.onMessage(from, message);
+    node.onBehind = (group) => this.#onBehind(group);
+  }
+
+  /** Puts every replica where its newest readable checkpoint was. Before the replicas are started. */
+  async restore(): Promise<void> {
+    await this.#store.open();
+    for (const kept of this.#kept) {
+      for (const stored of this.#store.of(kept.replica.name)) {
+        if (await this.#restore(kept, stored)) break;
+      }
+    }
+    this.#resume();
+    this.#tell();
+  }
+
+  /** From now on checkpoints are made, and replicas that are lost are found again. */
+  start(): void {
+    for (const kept of this.#kept) kept.replica.onLost = () => this.#take(kept);
+    this.#look();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel();
+    this.#exchange.close();
+    await this.#round;
+  }
+
+  stats(): CheckpointStats {
+    const now = this.#options.clock.now().mono;
+    return {
+      made: this.#made,
+      installed: this.#installed,
+      served: this.#exchange.served,
+      bytes: this.#store.bytes,
+      ageMs: this.#kept.some(({ head }) => head === null) ? null : now - Math.min(...this.#kept.map(({ madeAt }) => madeAt)),
+    };
+  }
+
+  /** Makes a checkpoint of every replica that has applied anything since its last one, now. */
+  makeAll(): Promise<void> {
+    this.#round = this.#round.then(() => this.#make(() => true));
+    return this.#round;
+  }
+
+  #look(): void {
+    if (this.#closed) return;
+    const { clock } = this.#options;
+    this.#round = this.#round.then(() => this.#make((kept) => this.#isDue(kept)));
+    void this.#round.then(() => {
+      if (!this.#closed) this.#cancel = clock.wakeAt(clock.now().mono + this.#limits.lookMs, () => this.#look());
+    });
+  }
+
+  #isDue(kept: Kept): boolean {
+    const { clock, node } = this.#options;
+    const bytes = node.journalStats().bytesWritten - kept.bytesBefore;
+    return bytes >= Math.max(this.#limits.everyBytes, kept.fileBytes / 2) || clock.now().mono >= kept.madeAt + this.#limits.everyMs;
+  }
+
+  /** One after another: they share a disk with the journal. */
+  async #make(isDue: (kept: Kept) => boolean): Promise<void> {
+    let any = false;
+    for (const kept of this.#kept) {
+      if (this.#closed || kept.busy || kept.replica.commands === kept.commandsBefore || !isDue(kept)) continue;
+      kept.busy = true;
+      try {
+        any = await this.#write(kept) || any;
+      } catch (error) {
+        this.#options.log(`Cannot write a checkpoint of replica "${kept.replica.name}": ${tell(error)}; it is tried again`);
+      } finally {
+        kept.busy = false;
+      }
+    }
+    if (any && !this.#closed) this.#rebase();
+  }
+
+  async #write(kept: Kept): Promise<boolean> {
+    const { clock, node, topology } = this.#options;
+    const { replica } = kept;
+    const made = replica.checkpoint();
+    if (made === null) return false;
+    const { snapshot, cursor } = made;
+    const head = { cluster: topology.cluster, replica: replica.name, position: cursor.position, groups: cursor.groups };
+    const before = { madeAt: clock.now().mono, bytesBefore: node.journalStats().bytesWritten, commandsBefore: replica.commands };
+    let stored: Stored;
+    try {
+      stored = await this.#store.write(head, async () => {
+        // Requests have their turn between two pieces.
+        await new Promise<void>((resolve) => clock.soon(resolve));
+        if (this.#closed) throw new CarillonError("closed", "Cannot go on with a checkpoint: this node is closed");
+        return snapshot.next(pieceBytes);
+      });
+    } finally {
+      snapshot.close();
+    }
+    this.#made++;
+    Object.assign(kept, before, { head, fileBytes: stored.bytes });
+    this.#tell();
+    return true;
+  }
+
+  #rebase(): void {
+    const { node } = this.#options;
+    const { bytesWritten } = node.journalStats();
+    if (bytesWritten - this.#rebasedAt < this.#limits.everyBytes / 2) return;
+    this.#rebasedAt = bytesWritten;
+    node.rebase();
+  }
+
+  /** How far every replica that hears a group has gone durably. */
+  #tell(): void {
+    const groups = this.#ends().map(([group, ends]) => ({
+      group,
+      instance: Math.min(...ends.map((end) => end?.foundation.instance ?? 0)),
+    }));
+    this.#options.node.submit({ kind: "checkpointed", groups });
+  }
+
+  /** No further than the replica that is least far: what it needs is not to be forgotten for the others' sake. */
+  #resume(): void {
+    const from: Resume[] = [];
+    for (const [, ends] of this.#ends()) {
+      if (ends.some((end) => end === undefined)) continue;
+      from.push((ends as Resume[]).reduce((least, end) => end.foundation.instance < least.foundation.instance ? end : least));
+    }
+    if (from.length > 0) this.#options.node.submit({ kind: "resume", from });
+  }
+
+  /** Per group that some replica hears: where each of these goes on, by its newest checkpoint. */
+  #ends(): [GroupId, (Resume | undefined)[]][] {
+    const groups = new Set(this.#kept.flatMap(({ replica }) => replica.groups));
+    return [...groups].map((group) => [
+      group,
+      this.#kept.filter(({ replica }) => replica.groups.includes(group)).map(({ head }) =>
+        head === null ? undefined : resumeOf(head.groups, group)
+      ),
+    ]);
+  }
+
+  #onBehind(group: GroupId): void {
+    const hearing = this.#kept.filter(({ replica }) => replica.groups.includes(group));
+    for (const kept of hearing) this.#take(kept);
+    if (hearing.length === 0) this.#takeFoundation(group);
+  }
+
+  /** Only acceptors of a group that they do not learn have no state to restore. */
+  #takeFoundation(group: GroupId): void {
+    const { topology, node } = this.#options;
+    const { name, learners } = groupById(topology, group);
+    void this.#exchange.head(name, learners).then((head) => {
+      const resume = head === null ? undefined : resumeOf(head.groups, group);
+      if (resume !== undefined && !this.#closed) node.submit({ kind: "resume", from: [resume] });
+    });
+  }
+
+  /** Gets a checkpoint with which the replica can go on, however long that takes. */
+  #take(kept: Kept): void {
+    if (kept.busy || this.#closed) return;
+    kept.busy = true;
+    const { clock, log } = this.#options;
+    const { replica, members } = kept;
+    void this.#tryToTake(kept).catch((error) => {
+      log(`Cannot take over a checkpoint of replica "${replica.name}": ${tell(error)}; it is tried again`);
+      return false;
+    }).then((taken) => {
+      if (taken || this.#closed) kept.busy = false;
+      else if (members.length === 1) this.#giveUp(kept);
+      else {
+        clock.wakeAt(clock.now().mono + this.#limits.retryMs, () => {
+          kept.busy = false;
+          if (replica.isLost) this.#take(kept);
+        });
+      }
+    });
+  }
+
+  async #tryToTake(kept: Kept): Promise<boolean> {
+    const { replica, members } = kept;
+    const newer = (position: Position) => comparePositions(position, replica.applied) > 0;
+    const own = this.#store.of(replica.name).find(({ position }) => newer(position));
+    const found = await this.#exchange.find(replica.name, members);
+    if (found === null) return false;
+    if (own !== undefined && (found.best === null || comparePositions(own.position, found.best.position) >= 0)) {
+      return await this.#restore(kept, own) && this.#goOn(kept);
+    }
+    if (found.best === null || !newer(found.best.position)) return false;
+    const part = await this.#exchange.download(replica.name, found.best);
+    if (part === null || this.#closed) return false;
+    const stored = await this.#store.adopt(part, replica.name, found.best.position);
+    if (!await this.#restore(kept, stored)) return false;
+    this.#installed++;
+    this.#options.log(`Replica "${replica.name}" goes on from a checkpoint of another node, at ${formatPosition(stored.position)}`);
+    return this.#goOn(kept);
+  }
+
+  #goOn(kept: Kept): boolean {
+    kept.madeAt = this.#options.clock.now().mono;
+    this.#tell();
+    return true;
+  }
+
+  /** Reads a checkpoint into its replica; false if that cannot be, and a damaged one is forgotten. */
+  async #restore(kept: Kept, stored: Stored): Promise<boolean> {
+    const { replica } = kept;
+    const { log, node } = this.#options;
+    const read: { head: Head | null; restore: ReplicaRestore | null } = { head: null, restore: null };
+    try {
+      await this.#store.check(stored.file, (head) => {
+        if (head.replica !== replica.name) {
+          throw new CarillonError("corrupt", `Cannot read a checkpoint: it is of replica "${head.replica}"`);
+        }
+        if (comparePositions(head.position, replica.applied) < 0) return;
+        read.head = head;
+        const places = head.groups.map(({ group, foundation }) => ({ group, instance: foundation.instance }));
+        read.restore = replica.restore(head.position, places);
+      }, (content) => read.restore?.add(content));
+      if (read.restore === null) return false;
+      // The core first: what the checkpoint sums up is decided, and the log it goes on in begins behind that.
+      const before = kept.head;
+      kept.head = read.head;
+      this.#resume();
+      if (!read.restore.finish()) {
+        kept.head = before;
+        return false;
+      }
+    } catch (error) {
+      if (!(error instanceof CarillonError) || error.code !== "corrupt") throw error;
+      log(`Checkpoint "${stored.file}" is damaged and will not be used: ${error.message}`);
+      await this.#store.forget(stored);
+      return false;
+    }
+    Object.assign(kept, { fileBytes: stored.bytes, commandsBefore: replica.commands, bytesBefore: node.journalStats().bytesWritten });
+    return true;
+  }
+
+  #giveUp({ replica }: Kept): void {
+    this.#options.node.crash(
+      new CarillonError(
+        "corrupt",
+        `Cannot go on: the log that replica "${replica.name}" needs has been trimmed, and no checkpoint of it can be read`,
+      ),
+    );
+  }
+}
+
+function membersOf(topology: Topology, groups: readonly GroupId[]): NodeId[] {
+  return topology.nodes.map(({ id }) => id).filter((node) => groups.every((group) => groupById(topology, group).learners.includes(node)));
+}
+
+function tell(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

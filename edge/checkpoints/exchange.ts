@@ -1,0 +1,210 @@
+/**
+ * Checkpoints between nodes. Whoever needs one asks a majority of those that replicate the same: what they forgot of the log a
+ * majority had durably behind it, so the newest among any majority is far enough. It then comes in pieces, several under way at a
+ * time, from every peer that has the same one, no faster than it may.
+ */
+import type { GroupId, Instance, Millis, NodeId } from "../../core/ids.ts";
+import type { Offer, Piece, Pull, Seek } from "../../core/message.ts";
+import { comparePositions, type Position, start } from "../../core/position.ts";
+import { majority } from "../../core/quorum.ts";
+import type { Clock } from "../runtime.ts";
+import type { Checkpointing, CheckpointMessage } from "../start_node.ts";
+import type { Head } from "./blocks.ts";
+import type { CheckpointLimits } from "./checkpoints.ts";
+import type { CheckpointStore, Stored } from "./store.ts";
+
+/** A checkpoint that peers have. */
+export interface Found {
+  readonly position: Position;
+  readonly bytes: number;
+  /** Whoever has it. */
+  readonly sources: readonly NodeId[];
+}
+
+const pieceBytes = 256 << 10;
+/** Pieces under way at a time. */
+const windowPieces = 4;
+/** A piece that could not be had so many times in a row ends the attempt. */
+const failuresMax = 8;
+/** Whoever pulls will fetch what follows, and needs a while to begin. */
+const holdMs = 30_000;
+
+type Answer = Offer | Piece;
+
+export class Exchange {
+  readonly #self: NodeId;
+  readonly #store: CheckpointStore;
+  readonly #node: Checkpointing;
+  readonly #clock: Clock;
+  readonly #limits: CheckpointLimits;
+  readonly #waiting = new Map<number, { readonly from: NodeId; readonly answer: (message: Answer | null) => void }>();
+  readonly #holds = new Map<string, { readonly holder: number; cancel: () => void }>();
+  #request = 0;
+  #closed = false;
+  /** Bytes given to peers. */
+  served = 0;
+
+  constructor(options: {
+    readonly self: NodeId;
+    readonly store: CheckpointStore;
+    readonly node: Checkpointing;
+    readonly clock: Clock;
+    readonly limits: CheckpointLimits;
+  }) {
+    this.#self = options.self;
+    this.#store = options.store;
+    this.#node = options.node;
+    this.#clock = options.clock;
+    this.#limits = options.limits;
+  }
+
+  onMessage(from: NodeId, message: CheckpointMessage): void {
+    if (this.#closed) return;
+    switch (message.kind) {
+      case "seek":
+        return this.#onSeek(from, message);
+      case "pull":
+        void this.#onPull(from, message);
+        return;
+      case "offer":
+      case "piece": {
+        const waiting = this.#waiting.get(message.request);
+        if (waiting?.from === from) waiting.answer(message);
+      }
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const { answer } of this.#waiting.values()) answer(null);
+    for (const { cancel } of this.#holds.values()) cancel();
+  }
+
+  /** The newest that a majority of the members, this node included, can name; null if too few answered. */
+  async find(replica: string, members: readonly NodeId[]): Promise<{ readonly best: Found | null } | null> {
+    const peers = members.filter((node) => node !== this.#self);
+    const answers = await Promise.all(peers.map((node) => this.#seek(node, replica)));
+    const offers = answers.flatMap((offer, at) => offer === null ? [] : [{ ...offer, node: peers[at]! }]);
+    if (offers.length + 1 < majority(members.length)) return null;
+    let best: Found | null = null;
+    for (const { node, position, bytes } of offers) {
+      if (bytes === 0) continue;
+      const order = best === null ? 1 : comparePositions(position, best.position);
+      if (order > 0) best = { position, bytes, sources: [node] };
+      // The same position at two nodes is the same state, and, if it also has the same size, the same file: the checksums tell.
+      else if (order === 0 && bytes === best!.bytes) best = { ...best!, sources: [...best!.sources, node] };
+    }
+    return { best };
+  }
+
+  /** The whole file, not checked yet; null if it could not be had. */
+  async download(replica: string, found: Found): Promise<{ readonly name: string; readonly bytes: number } | null> {
+    const part = await this.#store.receive(replica, found.position);
+    const began = this.#clock.now().mono;
+    const pieces = Math.ceil(found.bytes / pieceBytes);
+    const coming: Promise<Uint8Array | null>[] = [];
+    try {
+      for (let at = 0, asked = 0; at < pieces; at++) {
+        for (; asked < pieces && asked < at + windowPieces; asked++) coming.push(this.#piece(replica, found, asked));
+        const bytes = await coming.shift()!;
+        if (bytes === null || this.#closed) {
+          await part.discard();
+          return null;
+        }
+        await part.append(bytes);
+        await this.#until(began + part.bytes / this.#limits.bytesPerSecond * 1_000);
+      }
+      return await part.finish();
+    } catch (error) {
+      await part.discard();
+      throw error;
+    }
+  }
+
+  /** Only the head of the newest that one of these nodes has; null if none could be had. */
+  async head(replica: string, members: readonly NodeId[]): Promise<Head | null> {
+    const found = await this.find(replica, members);
+    const best = found?.best ?? null;
+    if (best === null) return null;
+    const part = await this.download(replica, best);
+    if (part === null) return null;
+    return await this.#store.head({ file: part.name, bytes: part.bytes });
+  }
+
+  #onSeek(from: NodeId, { request, replica }: Seek): void {
+    const [newest] = this.#store.of(replica);
+    this.#node.send(from, { kind: "offer", request, replica, position: newest?.position ?? start, bytes: newest?.bytes ?? 0 });
+  }
+
+  async #onPull(from: NodeId, { request, replica, position, offset, length }: Pull): Promise<void> {
+    const stored = this.#store.of(replica).find((one) => comparePositions(one.position, position) === 0);
+    const inside = stored !== undefined && offset < stored.bytes;
+    let bytes = new Uint8Array(0);
+    if (inside) {
+      await this.#hold(from, stored);
+      bytes = await this.#store.read(stored, offset, Math.min(length, pieceBytes)).catch(() => bytes) as Uint8Array<ArrayBuffer>;
+    }
+    if (this.#closed) return;
+    this.served += bytes.byteLength;
+    this.#node.send(from, { kind: "piece", request, offset, bytes });
+  }
+
+  /** What follows this checkpoint is not forgotten while somebody takes it over. */
+  async #hold(from: NodeId, stored: Stored): Promise<void> {
+    const name = `${from} ${stored.replica}`;
+    let held = this.#holds.get(name);
+    if (held === undefined) {
+      this.#holds.set(name, held = { holder: this.#holds.size + 1, cancel: () => {} });
+      const { groups } = await this.#store.head(stored).catch(() => ({ groups: [] }));
+      this.#node.submit({ kind: "hold", holder: held.holder, groups: groups.map(({ group, foundation }) => placeOf(group, foundation)) });
+    }
+    held.cancel();
+    held.cancel = this.#clock.wakeAt(this.#clock.now().mono + holdMs, () => {
+      this.#holds.delete(name);
+      this.#node.submit({ kind: "hold", holder: held.holder, groups: [] });
+    });
+  }
+
+  async #seek(node: NodeId, replica: string): Promise<Offer | null> {
+    const answer = await this.#ask(node, (request) => ({ kind: "seek", request, replica }));
+    return answer?.kind === "offer" && answer.replica === replica ? answer : null;
+  }
+
+  async #piece(replica: string, { position, bytes, sources }: Found, number: number): Promise<Uint8Array | null> {
+    const offset = number * pieceBytes;
+    const length = Math.min(pieceBytes, bytes - offset);
+    for (let tries = 0; tries < failuresMax && !this.#closed; tries++) {
+      const node = sources[(number + tries) % sources.length]!;
+      const answer = await this.#ask(node, (request) => ({ kind: "pull", request, replica, position, offset, length }));
+      if (answer?.kind !== "piece") continue;
+      // Nothing: it has made newer ones since and this one is gone.
+      if (answer.bytes.byteLength === 0) return null;
+      if (answer.offset === offset && answer.bytes.byteLength === length) return answer.bytes;
+    }
+    return null;
+  }
+
+  #ask(node: NodeId, message: (request: number) => Seek | Pull): Promise<Answer | null> {
+    if (this.#closed) return Promise.resolve(null);
+    const request = this.#request = (this.#request + 1) >>> 0;
+    return new Promise((resolve) => {
+      const cancel = this.#clock.wakeAt(this.#clock.now().mono + this.#limits.answerMs, () => answer(null));
+      const answer = (found: Answer | null): void => {
+        cancel();
+        this.#waiting.delete(request);
+        resolve(found);
+      };
+      this.#waiting.set(request, { from: node, answer });
+      this.#node.send(node, message(request));
+    });
+  }
+
+  #until(at: Millis): Promise<void> {
+    if (at <= this.#clock.now().mono) return Promise.resolve();
+    return new Promise((resolve) => this.#clock.wakeAt(at, resolve));
+  }
+}
+
+function placeOf(group: GroupId, { instance }: { readonly instance: Instance }): { group: GroupId; instance: Instance } {
+  return { group, instance };
+}
