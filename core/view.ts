@@ -24,6 +24,9 @@ export interface GroupView {
   /** The suffix kept in memory, ascending. */
   readonly suffix: readonly Entry[];
   readonly slots: number;
+  /** Nothing of the log at or below is kept, and this node's replicas have all of it durably behind them up to there. */
+  readonly trimmed: Instance;
+  readonly safe: Instance;
   readonly pendingCommands: number;
   readonly pendingBytes: number;
 }

@@ -294,6 +294,8 @@ export class Group {
         : slotPosition(order.turn, this.id, this.frontier.slots - 1),
       suffix: log.suffix,
       slots: log.slots,
+      trimmed: log.trimmed,
+      safe: this.trimmer.safe,
       pendingCommands: proposer.pendingCommands,
       pendingBytes: proposer.pendingBytes,
     };

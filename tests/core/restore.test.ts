@@ -37,7 +37,9 @@ class Rebuilt extends World {
   #compare(host: Host, now: GroupView, live: GroupView): void {
     const kept = host.disk.state.group(now.group);
     expect([now.promised, now.logBallot, now.start, now.last]).toEqual([kept.promised, kept.logBallot, kept.start, kept.last]);
-    expect(now.suffix).toEqual(kept.entries.slice(kept.last - now.suffix.length));
+    // As far as both reach down: one forgets by memory, the other by what nobody needs.
+    const both = Math.min(now.suffix.length, kept.entries.length);
+    expect(now.suffix.slice(now.suffix.length - both)).toEqual(kept.entries.slice(kept.entries.length - both));
     expect(live.promised).toBeGreaterThanOrEqual(now.promised);
     expect(live.decided).toBeGreaterThanOrEqual(now.decided);
     // What both know decided is the same; what the node has in memory only is not on its way to the disk for nothing.

@@ -74,6 +74,8 @@ class Story {
       frontier: { major: 0, group: 1, minor: 0 },
       suffix: [],
       slots: 0,
+      trimmed: 0,
+      safe: 0,
       pendingCommands: 0,
       pendingBytes: 0,
       ...change,
@@ -293,6 +295,8 @@ suite("words", () => {
     frontier: { major: 0, group: 1, minor: 0 },
     suffix: [],
     slots: 0,
+    trimmed: 0,
+    safe: 0,
     pendingCommands: 0,
     pendingBytes: 0,
   };

@@ -1,0 +1,203 @@
+/** Whole nodes that write checkpoints, begin from them, forget the log behind them, and help each other out with them. */
+import { expect, test } from "bun:test";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runtime } from "#runtime";
+import type { NodeId } from "../../core/ids.ts";
+import type { Durability } from "../../core/node.ts";
+import { parseTopology, type Topology, type TopologyInput } from "../../core/topology.ts";
+import { type CheckpointLimits, Checkpoints } from "../../edge/checkpoints/checkpoints.ts";
+import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
+import { type RunningNode, startNode } from "../../edge/start_node.ts";
+import { createServices, type Services } from "../../services/services.ts";
+
+/** Everything small, so that a few hundred writes are many checkpoints and a log that has been trimmed. */
+const small: Partial<CheckpointLimits> = { everyBytes: 20_000, lookMs: 20, answerMs: 500, retryMs: 100 };
+const limits = { landmarkEvery: 16, retainBytes: 10_000, suffixBytes: 10_000 };
+
+class Node {
+  readonly notices: string[] = [];
+  readonly running: RunningNode;
+  readonly services: Services;
+  readonly checkpoints: Checkpoints;
+
+  private constructor(running: RunningNode, services: Services, checkpoints: Checkpoints, notices: string[]) {
+    this.running = running;
+    this.services = services;
+    this.checkpoints = checkpoints;
+    this.notices = notices;
+  }
+
+  static async start(topology: Topology, self: NodeId, directory: string, durability: Durability): Promise<Node> {
+    const [host, port] = topology.nodes[self - 1]!.link.split(":");
+    const notices: string[] = [];
+    const log = (sentence: string) => void notices.push(sentence);
+    const running = await startNode({
+      runtime,
+      topology,
+      self,
+      ...(durability === "memory" ? {} : { data: join(directory, `n${self}`) }),
+      durability,
+      limits,
+      link: topology.nodes.length === 1 ? null : { host: host!, port: Number(port) },
+      secret: "a secret of sixteen",
+      log,
+      onFatal: (error) => log(`fatal: ${error.message}`),
+    });
+    const services = createServices(running.orderer, { after: later, encodeCbor, decodeCbor, held: true });
+    const checkpoints = new Checkpoints({
+      node: running.checkpointing,
+      replicas: services.replicas,
+      topology,
+      self,
+      clock: runtime.clock,
+      hash: (key, data) => runtime.hmacSha256(key, data),
+      limits: small,
+      log,
+    });
+    await checkpoints.restore();
+    services.start();
+    checkpoints.start();
+    return new Node(running, services, checkpoints, notices);
+  }
+
+  async stop(): Promise<void> {
+    await this.checkpoints.close();
+    await this.running.close();
+    await this.services.close();
+  }
+
+  /** The oldest entry of group 1 that anybody could still read here. */
+  get trimmed(): number {
+    return this.running.view().groups[0]!.trimmed;
+  }
+}
+
+function later(ms: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, ms);
+  return () => clearTimeout(timer);
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function topologyOf(nodes: number, more: Partial<TopologyInput> = {}): Promise<Topology> {
+  const named = [];
+  for (let id = 1; id <= nodes; id++) named.push({ name: `n${id}`, link: nodes === 1 ? "" : `127.0.0.1:${await freePort()}` });
+  return parseTopology({ cluster: "test", nodes: named, ...more });
+}
+
+async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
+  const directory = await mkdtemp(join(tmpdir(), "carillon-checkpoints-"));
+  try {
+    await body(directory);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const end = performance.now() + 30_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`Cannot wait longer until ${what}`);
+    await Bun.sleep(5);
+  }
+}
+
+/** Values, overwrites, deletions, records of a log and keyed writes, numbered from `from`. */
+async function write({ services }: Node, from: number, count: number): Promise<void> {
+  const log = services.log("audit");
+  if (from === 0) await log.create();
+  for (let at = from; at < from + count; at += 20) {
+    await Promise.all(Array.from({ length: 20 }, async (_, index) => {
+      const number = at + index;
+      if (number % 7 === 3) await services.kv.delete(`key/${number % 50}`);
+      else await services.kv.put(`key/${number % 50}`, `${number} ${"x".repeat(300)}`);
+    }));
+    await log.append(`record ${at}`, { idempotencyKey: `append ${at}` });
+  }
+}
+
+const digests = (node: Node): Record<string, string> => node.services.digest();
+
+test("a node alone forgets its log behind its checkpoints, and begins from them", async () => {
+  await inDirectory(async (directory) => {
+    const topology = await topologyOf(1);
+    const first = await Node.start(topology, 1, directory, "sync");
+    await write(first, 0, 800);
+    await until(() => first.trimmed > 0, "something is trimmed");
+    const before = digests(first);
+    const { next } = await first.services.log("audit").info();
+    await first.stop();
+    const files = await readdir(join(directory, "n1"));
+    expect(files.filter((file) => file.startsWith("checkpoint-")).length).toBe(2);
+
+    const second = await Node.start(topology, 1, directory, "sync");
+    await second.services.kv.get("key/1");
+    expect(digests(second)).toEqual(before);
+    // A key that was used before the checkpoint is remembered behind it.
+    const again = await second.services.log("audit").append("record 0", { idempotencyKey: "append 0" });
+    expect(again).toMatchObject({ ok: true, first: 0, replayed: true });
+    await write(second, 800, 100);
+    expect((await second.services.log("audit").info()).next).toBe(next + 5);
+    expect(second.running.recovery.records).toBeLessThan(600);
+    await second.stop();
+  });
+}, 120_000);
+
+for (const durability of ["sync", "memory"] as const) {
+  test(`a node that was away for longer than the log is kept takes over a checkpoint (${durability})`, async () => {
+    await inDirectory(async (directory) => {
+      const topology = await topologyOf(3);
+      const [one, two, three] = await Promise.all([1, 2, 3].map((self) => Node.start(topology, self, directory, durability)));
+      await write(one!, 0, 100);
+      await three!.services.kv.get("key/1");
+      await three!.stop();
+      await write(one!, 100, 700);
+      await until(() => one!.trimmed > 60 && two!.trimmed > 60, "both have forgotten what the third needs");
+
+      const back = await Node.start(topology, 3, directory, durability);
+      await until(() => back.checkpoints.stats().installed > 0, "a checkpoint was taken over");
+      await write(two!, 800, 100);
+      expect((await back.services.kv.get("key/1"))!.text()).toBe((await one!.services.kv.get("key/1"))!.text());
+      await back.services.log("audit").read({ from: 0, limit: 1 });
+      await until(() => JSON.stringify(digests(back)) === JSON.stringify(digests(one!)), "the states are the same");
+      await until(() => back.running.view().groups[0]!.voting, "it votes again");
+      for (const node of [one!, two!, back]) await node.stop();
+      expect(back.notices.filter((sentence) => sentence.startsWith("fatal"))).toEqual([]);
+    });
+  }, 120_000);
+}
+
+test("a damaged checkpoint is passed over for the one before it, or for a peer's", async () => {
+  await inDirectory(async (directory) => {
+    const topology = await topologyOf(3);
+    const nodes = await Promise.all([1, 2, 3].map((self) => Node.start(topology, self, directory, "sync")));
+    await write(nodes[0]!, 0, 800);
+    await until(() => nodes.every((node) => node.trimmed > 0), "something is trimmed everywhere");
+    await nodes[2]!.stop();
+    const folder = join(directory, "n3");
+    const files = (await readdir(folder)).filter((file) => file.startsWith("checkpoint-")).sort();
+    expect(files.length).toBe(2);
+    for (const file of files) {
+      const bytes = readFileSync(join(folder, file));
+      bytes[bytes.length >> 1]! ^= 4;
+      await writeFile(join(folder, file), bytes);
+    }
+    const back = await Node.start(topology, 3, directory, "sync");
+    expect(back.notices.filter((sentence) => sentence.includes("damaged")).length).toBe(2);
+    await until(() => JSON.stringify(digests(back)) === JSON.stringify(digests(nodes[0]!)), "the states are the same");
+    expect(back.checkpoints.stats().installed).toBe(1);
+    for (const node of [nodes[0]!, nodes[1]!, back]) await node.stop();
+  });
+}, 120_000);
