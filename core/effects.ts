@@ -73,7 +73,7 @@ export interface Resume {
 
 /** Where a subscription is, with all that is needed to go on from there after everything before has been forgotten. */
 export interface Cursor {
-  /** Of the last command delivered. */
+  /** Everything at or below has been delivered, and nothing above. */
   readonly position: Position;
   readonly groups: readonly Resume[];
 }

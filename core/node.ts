@@ -177,15 +177,15 @@ export class CoreNode {
 
   /** Between a drain and the next step: where a subscription is. Null if it has ended, or is too far behind to tell just now. */
   cursor(subscription: number): Cursor | null {
-    const merge = this.#merges.get(subscription);
-    if (!merge) return null;
+    const cursor = this.#merges.get(subscription)?.cursor() ?? null;
+    if (cursor === null) return null;
     const groups: Resume[] = [];
-    for (const { group, instance } of merge.consumed) {
+    for (const { group, instance } of cursor.groups) {
       const from = group.restart.foundation(instance);
       if (!from) return null;
       groups.push(from);
     }
-    return { position: merge.delivered, groups };
+    return { position: cursor.position, groups };
   }
 
   /** Between a drain and the next step: all that the journal's records say, from which a restart can begin instead. */

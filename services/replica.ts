@@ -26,7 +26,7 @@ export interface Reply<Result> {
   readonly replayed?: true;
 }
 
-/** All of a replica's state, as it was behind the command at `position`. */
+/** All of a replica's state, as it was at `position`. */
 export interface ReplicaSnapshot extends Snapshot {
   readonly position: Position;
   /** Commands this replica had been delivered then. */
@@ -122,10 +122,15 @@ export class Replica {
     };
   }
 
-  snapshot(): ReplicaSnapshot {
-    const cutter = new Cutter(new CheckpointItems(this.#sections, this.#applied));
+  /** `position`: from its last command on it may be any before the next. */
+  snapshot(position: Position = this.#applied): ReplicaSnapshot {
+    assert(
+      comparePositions(position, this.#applied) >= 0,
+      `Cannot write replica ${this.name} out behind ${formatPosition(position)}: it is at ${formatPosition(this.#applied)}`,
+    );
+    const cutter = new Cutter(new CheckpointItems(this.#sections, position));
     return {
-      position: this.#applied,
+      position,
       commands: this.#commands,
       next: (bytesWanted) => cutter.next(bytesWanted),
       close: () => cutter.close(),
@@ -188,13 +193,7 @@ export class Replica {
   checkpoint(): { readonly cursor: Cursor; readonly snapshot: ReplicaSnapshot } | null {
     const cursor = this.#subscription === null ? null : this.#orderer.cursor?.(this.#subscription) ?? null;
     if (cursor === null) return null;
-    assert(
-      comparePositions(cursor.position, this.#applied) === 0,
-      `Cannot write replica ${this.name} out: it is at ${formatPosition(this.#applied)} and its subscription at ${
-        formatPosition(cursor.position)
-      }`,
-    );
-    return { cursor, snapshot: this.snapshot() };
+    return { cursor, snapshot: this.snapshot(cursor.position) };
   }
 
   /** What it would hear next is gone; only a checkpoint helps. What it holds is served as before, and questions wait. */

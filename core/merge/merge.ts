@@ -100,9 +100,32 @@ export class Merge {
     return oldest;
   }
 
-  /** Everything delivered is summed up by these instances. */
-  get consumed(): { readonly group: Group; readonly instance: Instance }[] {
-    return this.#sources.map(({ group, head, next }) => ({ group, instance: next - (head ? 2 : 1) }));
+  /**
+   * After a pump: the greatest position up to which everything has been delivered, whether there is a command or not, and the part
+   * of each log that lies at or before it. A function of that position alone, so that of two cursors one is nowhere behind the
+   * other. Null while entries are read back.
+   */
+  cursor(): { readonly position: Position; readonly groups: readonly { readonly group: Group; readonly instance: Instance }[] } | null {
+    if (this.#closed || this.#sources.some(({ reading }) => reading)) return null;
+    const nexts = this.#sources.map((source) => source.head ? this.#key(source) : source.group.nextUnknown());
+    const position = before(nexts.reduce((least, next) => comparePositions(next, least) < 0 ? next : least));
+    if (comparePositions(position, this.#delivered) < 0) return null;
+    const groups: { group: Group; instance: Instance }[] = [];
+    for (const { group, head, next } of this.#sources) {
+      let instance = next - (head ? 2 : 1);
+      for (let entry = group.log.get(instance); entry && !this.#liesBefore(group, entry, position); entry = group.log.get(instance)) {
+        instance--;
+      }
+      groups.push({ group, instance });
+    }
+    return { position, groups };
+  }
+
+  /** All that an entry holds, or gives up, lies at or before the position. */
+  #liesBefore(group: Group, entry: Entry, position: Position): boolean {
+    const { order } = this.#context.topology;
+    const last = order.merge === "ts" ? entry.count - 1 : entry.slots - 1;
+    return entry.slotBase + entry.slots === 0 || comparePositions(commandPosition(order, group.id, entry, last), position) <= 0;
   }
 
   /** Delivers what can be delivered. */

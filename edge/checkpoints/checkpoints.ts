@@ -70,10 +70,9 @@ interface Kept {
   /** Of the newest that is durable here. */
   head: Head | null;
   fileBytes: number;
-  /** When it was made or taken over, and what the journal had been given and the replica had applied by then. */
+  /** When it was made or taken over, and what the journal had been given by then. */
   madeAt: Millis;
   bytesBefore: number;
-  commandsBefore: number;
   busy: boolean;
 }
 
@@ -105,7 +104,6 @@ export class Checkpoints {
       fileBytes: 0,
       madeAt: clock.now().mono,
       bytesBefore: 0,
-      commandsBefore: 0,
       busy: false,
     }));
     this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits });
@@ -149,7 +147,7 @@ export class Checkpoints {
     };
   }
 
-  /** Makes a checkpoint of every replica that has applied anything since its last one, now. */
+  /** Makes a checkpoint of every replica in whose groups anything has been ordered since its last one, now. */
   makeAll(): Promise<void> {
     this.#round = this.#round.then(() => this.#make(() => true));
     return this.#round;
@@ -174,7 +172,7 @@ export class Checkpoints {
   async #make(isDue: (kept: Kept) => boolean): Promise<void> {
     let any = false;
     for (const kept of this.#kept) {
-      if (this.#closed || kept.busy || kept.replica.commands === kept.commandsBefore || !isDue(kept)) continue;
+      if (this.#closed || kept.busy || !isDue(kept)) continue;
       kept.busy = true;
       try {
         any = await this.#write(kept) || any;
@@ -193,8 +191,12 @@ export class Checkpoints {
     const made = replica.checkpoint();
     if (made === null) return false;
     const { snapshot, cursor } = made;
+    if (kept.head !== null && sameEnds(kept.head.groups, cursor.groups)) {
+      snapshot.close();
+      return false;
+    }
     const head = { cluster: topology.cluster, replica: replica.name, position: cursor.position, groups: cursor.groups };
-    const before = { madeAt: clock.now().mono, bytesBefore: node.journalStats().bytesWritten, commandsBefore: replica.commands };
+    const before = { madeAt: clock.now().mono, bytesBefore: node.journalStats().bytesWritten };
     let stored: Stored;
     try {
       stored = await this.#store.write(head, async () => {
@@ -342,7 +344,7 @@ export class Checkpoints {
       await this.#store.forget(stored);
       return false;
     }
-    Object.assign(kept, { fileBytes: stored.bytes, commandsBefore: replica.commands, bytesBefore: node.journalStats().bytesWritten });
+    Object.assign(kept, { fileBytes: stored.bytes, bytesBefore: node.journalStats().bytesWritten });
     return true;
   }
 
@@ -358,6 +360,11 @@ export class Checkpoints {
 
 function membersOf(topology: Topology, groups: readonly GroupId[]): NodeId[] {
   return topology.nodes.map(({ id }) => id).filter((node) => groups.every((group) => groupById(topology, group).learners.includes(node)));
+}
+
+/** Nothing has been ordered in between, not even given up. */
+function sameEnds(a: readonly Resume[], b: readonly Resume[]): boolean {
+  return a.every(({ group, foundation }) => resumeOf(b, group)?.foundation.instance === foundation.instance);
 }
 
 function tell(error: unknown): string {
