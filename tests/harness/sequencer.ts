@@ -7,11 +7,11 @@
 import type { Delivery } from "../../core/effects.ts";
 import { type Batch, type Entry, packCommands } from "../../core/entry.ts";
 import { CarillonError, type ErrorCode } from "../../core/errors.ts";
-import { type GroupId, type NodeId, type Origin, origin } from "../../core/ids.ts";
+import { type GroupId, type Instance, type NodeId, type Origin, origin } from "../../core/ids.ts";
 import { commandPosition, comparePositions, type Position, start } from "../../core/position.ts";
 import { Prng } from "../../core/prng.ts";
 import type { Topology } from "../../core/topology.ts";
-import type { Orderer, Subscription } from "../../services/orderer.ts";
+import type { Orderer, Places, Subscription } from "../../services/orderer.ts";
 
 interface Ordered {
   readonly group: GroupId;
@@ -36,6 +36,8 @@ export class Sequencer {
   refusing: ErrorCode | null = null;
   /** What nodes say of their subscriptions when asked what they wait for. */
   blocked: { readonly group: GroupId; readonly forMs: number } | null = null;
+  /** Of each group: everything up to there has been forgotten and is delivered to nobody any more. */
+  readonly trimmed = new Map<GroupId, Instance>();
   readonly #nodes: TestOrderer[] = [];
   readonly #sequences = new Map<string, number>();
   readonly #instances = new Map<GroupId, number>();
@@ -103,6 +105,21 @@ export class Sequencer {
     this.ordered.push({ group, entry, repeated });
   }
 
+  /** Where the logs of these groups go on behind a position. */
+  places(groups: readonly GroupId[], after: Position): Places {
+    return groups.map((group) => {
+      const passed = this.ordered.findLast(({ group: other, entry }) =>
+        other === group && comparePositions(commandPosition(this.topology.order, group, entry, entry.count - 1), after) <= 0
+      );
+      return { group, instance: passed?.entry.instance ?? 0 };
+    });
+  }
+
+  /** Forgets all there is. */
+  trim(): void {
+    for (const { group, entry } of this.ordered) this.trimmed.set(group, entry.instance);
+  }
+
   /** Orders raw bytes as a command of nobody's. */
   inject(group: GroupId, payload: Uint8Array): void {
     this.propose({ group, origin: origin(9_999, 1), payload });
@@ -118,6 +135,8 @@ interface TestSubscription extends Subscription {
   at: number;
   index: number;
   delivered: Position;
+  /** By group, the instances not even looked at. */
+  readonly from: ReadonlyMap<GroupId, Instance>;
   closed: boolean;
   readonly waiting: { readonly upTo: number; readonly confirmed: (position: Position) => void }[];
 }
@@ -177,6 +196,7 @@ export class TestOrderer implements Orderer {
     after: Position | null | "now",
     demand: number,
     onDelivery: (delivery: Delivery) => void,
+    from: Places = [],
   ): Subscription {
     const { ordered } = this.#sequencer;
     const subscription: TestSubscription = {
@@ -187,6 +207,7 @@ export class TestOrderer implements Orderer {
       at: after === "now" ? ordered.length : 0,
       index: 0,
       delivered: after === null || after === "now" ? start : after,
+      from: new Map(from.map(({ group, instance }) => [group, instance])),
       closed: false,
       waiting: [],
       more: (commands) => {
@@ -228,7 +249,10 @@ export class TestOrderer implements Orderer {
     while (!subscription.closed && subscription.at < ordered.length) {
       const { group, entry, repeated } = ordered[subscription.at]!;
       const position = (index: number) => commandPosition(topology.order, group, entry, index);
-      if (!subscription.groups.includes(group) || comparePositions(position(entry.count - 1), subscription.delivered) <= 0) {
+      const isPassed = !subscription.groups.includes(group) || entry.instance <= (subscription.from.get(group) ?? 0);
+      // A log whose beginning is gone cannot even be looked through.
+      if (!isPassed && entry.instance <= (this.#sequencer.trimmed.get(group) ?? 0)) return;
+      if (isPassed || comparePositions(position(entry.count - 1), subscription.delivered) <= 0) {
         subscription.at++;
         subscription.index = 0;
         continue;
