@@ -105,16 +105,6 @@ export class Sequencer {
     this.ordered.push({ group, entry, repeated });
   }
 
-  /** Where the logs of these groups go on behind a position. */
-  places(groups: readonly GroupId[], after: Position): Places {
-    return groups.map((group) => {
-      const passed = this.ordered.findLast(({ group: other, entry }) =>
-        other === group && comparePositions(commandPosition(this.topology.order, group, entry, entry.count - 1), after) <= 0
-      );
-      return { group, instance: passed?.entry.instance ?? 0 };
-    });
-  }
-
   /** Forgets all there is. */
   trim(): void {
     for (const { group, entry } of this.ordered) this.trimmed.set(group, entry.instance);
@@ -167,6 +157,15 @@ export class TestOrderer implements Orderer {
   /** Of the open subscriptions: what they hear and how much more may come. */
   view(): { readonly groups: readonly GroupId[]; readonly demand: number }[] {
     return this.#subscriptions.filter(({ closed }) => !closed).map(({ groups, demand }) => ({ groups, demand }));
+  }
+
+  /** Where the logs go on behind what the open subscription to these groups has delivered. */
+  places(groups: readonly GroupId[]): Places {
+    const { at } = this.#subscriptions.find((one) => !one.closed && one.groups.join() === groups.join())!;
+    return groups.map((group) => {
+      const passed = this.#sequencer.ordered.findLast((ordered, index) => index < at && ordered.group === group);
+      return { group, instance: passed?.entry.instance ?? 0 };
+    });
   }
 
   /** Nothing is delivered here any more until `resume`. */
