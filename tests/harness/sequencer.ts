@@ -154,6 +154,11 @@ export class TestOrderer implements Orderer {
     return this.#subscriptions.filter(({ closed }) => !closed).length;
   }
 
+  /** Confirmations that open subscriptions are asked for. */
+  get asked(): number {
+    return this.#subscriptions.reduce((sum, { closed, waiting }) => sum + (closed ? 0 : waiting.length), 0);
+  }
+
   /** Of the open subscriptions: what they hear and how much more may come. */
   view(): { readonly groups: readonly GroupId[]; readonly demand: number }[] {
     return this.#subscriptions.filter(({ closed }) => !closed).map(({ groups, demand }) => ({ groups, demand }));

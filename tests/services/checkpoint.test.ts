@@ -186,8 +186,10 @@ test("whoever reads at a node that is restored meanwhile gets the answer of what
     expect((await failure(gone)).code).toBe("cancelled");
   });
   const [a, b] = cluster.services as [Services, Services];
-  expect(b.stats().waiting).toBe(3);
+  const { asked, open } = cluster.orderers[1]!;
   takeOverAll(b, checkpoints(cluster));
+  // What is asked is asked again, of subscriptions in the place of the old ones.
+  expect([b.stats().waiting, asked, cluster.orderers[1]!.asked, open, cluster.orderers[1]!.open]).toEqual([3, 3, 3, 5, 5]);
   expect(await Promise.all(reads)).toEqual(["after", "after", ["2", "3"]]);
   await settled();
   expect([b.digest(), b.stats().waiting]).toEqual([a.digest(), 0]);
@@ -195,20 +197,17 @@ test("whoever reads at a node that is restored meanwhile gets the answer of what
 
 test("a tail goes on over a restore without a gap or a repetition, and a long poll ends", async () => {
   const seen: LogRecord[] = [];
-  let poll: Promise<string[]> | undefined;
-  let tail: AsyncIterator<LogRecord, undefined> | undefined;
-  let trimmed: Promise<CarillonError> | undefined;
   const cluster = servicesCluster({ nodes: 2, topology: twoGroups });
   const [a, b] = cluster.services as [Services, Services];
   await a.log("e").create({ group: "eu" });
   await a.log("short").create({ group: "eu" });
   for (let n = 0; n < 5; n++) await a.append(["e", "short"], [`${n}`]);
-  tail = b.log("e").tail({ from: 0 })[Symbol.asyncIterator]() as AsyncIterator<LogRecord, undefined>;
+  const tail = b.log("e").tail({ from: 0 })[Symbol.asyncIterator]();
   const other = b.log("short").tail({ from: 0 })[Symbol.asyncIterator]();
   for (let n = 0; n < 5; n++) seen.push((await tail.next()).value!);
   for (let n = 0; n < 5; n++) await other.next();
-  trimmed = failure(other.next());
-  poll = b.log("e").read({ from: 5, waitMs: 60_000 }).then(({ records }) => records.map((record) => record.text()));
+  const trimmed = failure(other.next());
+  const poll = b.log("e").read({ from: 5, waitMs: 60_000 }).then(({ records }) => records.map((record) => record.text()));
   await settled();
   cluster.orderers[1]!.pause();
   for (let n = 5; n < 10; n++) await a.append(["e", "short"], [`${n}`]);
@@ -237,7 +236,6 @@ function shown(change: Change): string {
 test("a watch that would miss what a checkpoint sums up is told how far that goes; one that is ahead of it goes on", async () => {
   const asked: Record<string, Promise<CarillonError>> = {};
   const places: string[] = [];
-  let ahead: AsyncIterator<Change> | undefined;
   const cluster = servicesCluster({ nodes: 2, topology: twoGroups });
   const [a, b] = cluster.services as [Services, Services];
   places.push((await a.kv.put("a", "1") as { version: string }).version);
@@ -251,7 +249,7 @@ test("a watch that would miss what a checkpoint sums up is told how far that goe
   places.push((await a.kv.put("b", "4") as { version: string }).version);
   const later = await a.kv.put("b", "5") as { version: string };
   for (const [name, watch] of Object.entries({ heard, quiet })) asked[name] = failure(watch!.next());
-  ahead = b.kv.watch({ prefix: "b" }, { after: later.version })[Symbol.asyncIterator]();
+  const ahead = b.kv.watch({ prefix: "b" }, { after: later.version })[Symbol.asyncIterator]();
   const begun = ahead.next();
   const fresh = b.kv.watch({ key: "a" })[Symbol.asyncIterator]();
   const entry = fresh.next();
