@@ -8,14 +8,16 @@
  * where they are. So what is held is what was written meanwhile, and no more. Entries written since are known by their versions.
  */
 import type { Position } from "../../core/position.ts";
-import { liesBehind, type Writer } from "../bytes.ts";
+import { liesBehind, Reader, type Writer } from "../bytes.ts";
 import { type Items, later } from "../snapshot.ts";
 import { Slabs } from "../slabs.ts";
 import { Tree } from "../tree.ts";
 
 const endBytes = 2;
 const headBytes = 6;
-/** Entries written since that are passed over in one turn. */
+/** Entries looked up in the tree at a time. */
+const aheadMax = 64;
+/** Entries written since that are passed over before another turn gets its chance. */
 const passedMax = 10_000;
 
 export class KvItems implements Items {
@@ -23,21 +25,27 @@ export class KvItems implements Items {
   readonly #slabs: Slabs;
   readonly #position: Position;
   readonly #stop: () => void;
-  /** Old values of entries the scan has not come to. */
-  readonly #images = new Tree();
-  readonly #kept = new Slabs();
   /** Up to this key everything has been handed out. */
   #done = "";
-  /** Up to this key of the tree everything has been looked at, and handed out but for the last if that is `#ahead`. */
+  /** Up to this key of the tree everything has been looked at, and lies ahead if it has not been handed out. */
   #looked = "";
-  /** The entry at `#looked`, still to be handed out; −1 for none. */
-  #ahead = -1;
+  /** Entries found and still to be handed out, from `#at` on; of those that are written first, the handle becomes −1. */
+  #keys: string[] = [];
+  #handles: number[] = [];
+  #at = 0;
+  /** Entries written since that have been passed over lately. */
   #passed = 0;
   /** Nothing more will be found in the tree. */
   #exhausted = false;
-  /** The image with the smallest key, if that comes next; −1 if it does not. */
+  /** Old values of entries that were written first. */
+  readonly #images = new Tree();
+  readonly #kept = new Slabs();
+  /** The one with the smallest key; −1 for none. */
   #image = -1;
   #imageKey = "";
+  /** What `next` has found. */
+  #found: "entry" | "image" | "end" = "end";
+  readonly #value = new Reader();
   #ended = false;
 
   /** `stop` is called when nothing needs to be kept any more. */
@@ -51,38 +59,48 @@ export class KvItems implements Items {
   /** Before the entry is overwritten or deleted. */
   keep(key: string, handle: number): void {
     if (key <= this.#done || liesBehind(this.#slabs.buffer(handle), this.#slabs.start(handle), this.#position)) return;
-    const size = this.#slabs.size(handle);
-    const image = this.#kept.allocate(size);
-    copy(this.#slabs, handle, this.#kept.buffer(image), this.#kept.start(image));
+    const image = this.#kept.allocate(this.#slabs.size(handle));
+    this.#copy(this.#slabs, handle, this.#kept.buffer(image), this.#kept.start(image));
     this.#images.set(key, image);
-    if (key === this.#looked) this.#ahead = -1;
+    if (this.#image < 0 || key < this.#imageKey) this.#lookAtImage(key, image);
+    if (key <= this.#looked) this.#handles[this.#keys.indexOf(key, this.#at)] = -1;
   }
 
   next(): number {
     if (this.#ended) return 0;
-    this.#passed = 0;
-    if (this.#ahead < 0 && !this.#exhausted) {
-      this.#tree.walk(this.#looked, null, false, this.#look);
-      if (this.#ahead < 0 && this.#passed === passedMax) return later;
-      this.#exhausted = this.#ahead < 0;
+    while (this.#handles[this.#at] === -1) this.#at++;
+    if (this.#at === this.#keys.length && !this.#exhausted) {
+      if (this.#passed < passedMax) this.#lookAhead();
+      if (this.#at === this.#keys.length && !this.#exhausted) {
+        this.#passed = 0;
+        return later;
+      }
     }
-    this.#image = -1;
-    if (this.#images.size > 0) this.#images.walk("", null, false, this.#lookAtImage);
-    if (this.#image >= 0) return headBytes + this.#imageKey.length + this.#kept.size(this.#image);
-    return this.#ahead >= 0 ? headBytes + this.#looked.length + this.#slabs.size(this.#ahead) : endBytes;
+    const isEntry = this.#at < this.#keys.length;
+    if (this.#image >= 0 && (!isEntry || this.#imageKey < this.#keys[this.#at]!)) {
+      this.#found = "image";
+      return headBytes + this.#imageKey.length + this.#kept.size(this.#image);
+    }
+    this.#found = isEntry ? "entry" : "end";
+    return isEntry ? headBytes + this.#keys[this.#at]!.length + this.#slabs.size(this.#handles[this.#at]!) : endBytes;
   }
 
   write(writer: Writer): void {
-    if (this.#image >= 0) {
-      this.#write(writer, this.#imageKey, this.#kept, this.#image);
-      this.#images.delete(this.#imageKey);
-      this.#kept.free(this.#image);
-    } else if (this.#ahead >= 0) {
-      this.#write(writer, this.#looked, this.#slabs, this.#ahead);
-      this.#ahead = -1;
-    } else {
-      writer.u16(0);
-      this.close();
+    switch (this.#found) {
+      case "entry":
+        this.#write(writer, this.#keys[this.#at]!, this.#slabs, this.#handles[this.#at]!);
+        this.#at++;
+        return;
+      case "image":
+        this.#write(writer, this.#imageKey, this.#kept, this.#image);
+        this.#images.delete(this.#imageKey);
+        this.#kept.free(this.#image);
+        this.#image = -1;
+        this.#images.walk("", null, false, this.#lookAtImage);
+        return;
+      case "end":
+        writer.u16(0);
+        this.close();
     }
   }
 
@@ -91,16 +109,28 @@ export class KvItems implements Items {
     this.#stop();
   }
 
+  #lookAhead(): void {
+    this.#keys.length = 0;
+    this.#handles.length = 0;
+    this.#at = 0;
+    this.#exhausted = true;
+    this.#tree.walk(this.#looked, null, false, this.#look);
+  }
+
   readonly #look = (key: string, handle: number): boolean => {
     if (key === this.#looked) return true;
     this.#looked = key;
-    if (liesBehind(this.#slabs.buffer(handle), this.#slabs.start(handle), this.#position)) return ++this.#passed < passedMax;
-    this.#ahead = handle;
-    return false;
+    if (liesBehind(this.#slabs.buffer(handle), this.#slabs.start(handle), this.#position)) this.#passed++;
+    else {
+      this.#keys.push(key);
+      this.#handles.push(handle);
+    }
+    // If it is the last that stops here, the next look finds nothing.
+    this.#exhausted = this.#keys.length < aheadMax && this.#passed < passedMax;
+    return this.#exhausted;
   };
 
   readonly #lookAtImage = (key: string, image: number): boolean => {
-    if (this.#ahead >= 0 && key > this.#looked) return false;
     this.#image = image;
     this.#imageKey = key;
     return false;
@@ -109,13 +139,12 @@ export class KvItems implements Items {
   #write(writer: Writer, key: string, slabs: Slabs, handle: number): void {
     const size = slabs.size(handle);
     writer.u16(key.length).binary(key).u32(size);
-    copy(slabs, handle, writer.out, writer.at);
+    this.#copy(slabs, handle, writer.out, writer.at);
     writer.at += size;
     this.#done = key;
   }
-}
 
-function copy(from: Slabs, handle: number, to: Uint8Array, at: number): void {
-  const start = from.start(handle);
-  to.set(from.buffer(handle).subarray(start, start + from.size(handle)), at);
+  #copy(from: Slabs, handle: number, to: Uint8Array, at: number): void {
+    this.#value.reset(from.buffer(handle), from.start(handle)).copy(from.size(handle), to, at);
+  }
 }

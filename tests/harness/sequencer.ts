@@ -7,11 +7,11 @@
 import type { Delivery } from "../../core/effects.ts";
 import { type Batch, type Entry, packCommands } from "../../core/entry.ts";
 import { CarillonError, type ErrorCode } from "../../core/errors.ts";
-import { type GroupId, type NodeId, type Origin, origin } from "../../core/ids.ts";
+import { type GroupId, type Instance, type NodeId, type Origin, origin } from "../../core/ids.ts";
 import { commandPosition, comparePositions, type Position, start } from "../../core/position.ts";
 import { Prng } from "../../core/prng.ts";
 import type { Topology } from "../../core/topology.ts";
-import type { Orderer, Subscription } from "../../services/orderer.ts";
+import type { Orderer, Places, Subscription } from "../../services/orderer.ts";
 
 interface Ordered {
   readonly group: GroupId;
@@ -36,6 +36,8 @@ export class Sequencer {
   refusing: ErrorCode | null = null;
   /** What nodes say of their subscriptions when asked what they wait for. */
   blocked: { readonly group: GroupId; readonly forMs: number } | null = null;
+  /** Of each group: everything up to there has been forgotten and is delivered to nobody any more. */
+  readonly trimmed = new Map<GroupId, Instance>();
   readonly #nodes: TestOrderer[] = [];
   readonly #sequences = new Map<string, number>();
   readonly #instances = new Map<GroupId, number>();
@@ -103,6 +105,11 @@ export class Sequencer {
     this.ordered.push({ group, entry, repeated });
   }
 
+  /** Forgets all there is. */
+  trim(): void {
+    for (const { group, entry } of this.ordered) this.trimmed.set(group, entry.instance);
+  }
+
   /** Orders raw bytes as a command of nobody's. */
   inject(group: GroupId, payload: Uint8Array): void {
     this.propose({ group, origin: origin(9_999, 1), payload });
@@ -118,6 +125,8 @@ interface TestSubscription extends Subscription {
   at: number;
   index: number;
   delivered: Position;
+  /** By group, the instances not even looked at. */
+  readonly from: ReadonlyMap<GroupId, Instance>;
   closed: boolean;
   readonly waiting: { readonly upTo: number; readonly confirmed: (position: Position) => void }[];
 }
@@ -145,9 +154,23 @@ export class TestOrderer implements Orderer {
     return this.#subscriptions.filter(({ closed }) => !closed).length;
   }
 
+  /** Confirmations that open subscriptions are asked for. */
+  get asked(): number {
+    return this.#subscriptions.reduce((sum, { closed, waiting }) => sum + (closed ? 0 : waiting.length), 0);
+  }
+
   /** Of the open subscriptions: what they hear and how much more may come. */
   view(): { readonly groups: readonly GroupId[]; readonly demand: number }[] {
     return this.#subscriptions.filter(({ closed }) => !closed).map(({ groups, demand }) => ({ groups, demand }));
+  }
+
+  /** Where the logs go on behind what the open subscription to these groups has delivered. */
+  places(groups: readonly GroupId[]): Places {
+    const { at } = this.#subscriptions.find((one) => !one.closed && one.groups.join() === groups.join())!;
+    return groups.map((group) => {
+      const passed = this.#sequencer.ordered.findLast((ordered, index) => index < at && ordered.group === group);
+      return { group, instance: passed?.entry.instance ?? 0 };
+    });
   }
 
   /** Nothing is delivered here any more until `resume`. */
@@ -177,6 +200,7 @@ export class TestOrderer implements Orderer {
     after: Position | null | "now",
     demand: number,
     onDelivery: (delivery: Delivery) => void,
+    from: Places = [],
   ): Subscription {
     const { ordered } = this.#sequencer;
     const subscription: TestSubscription = {
@@ -187,6 +211,7 @@ export class TestOrderer implements Orderer {
       at: after === "now" ? ordered.length : 0,
       index: 0,
       delivered: after === null || after === "now" ? start : after,
+      from: new Map(from.map(({ group, instance }) => [group, instance])),
       closed: false,
       waiting: [],
       more: (commands) => {
@@ -228,7 +253,10 @@ export class TestOrderer implements Orderer {
     while (!subscription.closed && subscription.at < ordered.length) {
       const { group, entry, repeated } = ordered[subscription.at]!;
       const position = (index: number) => commandPosition(topology.order, group, entry, index);
-      if (!subscription.groups.includes(group) || comparePositions(position(entry.count - 1), subscription.delivered) <= 0) {
+      const isPassed = !subscription.groups.includes(group) || entry.instance <= (subscription.from.get(group) ?? 0);
+      // A log whose beginning is gone cannot even be looked through.
+      if (!isPassed && entry.instance <= (this.#sequencer.trimmed.get(group) ?? 0)) return;
+      if (isPassed || comparePositions(position(entry.count - 1), subscription.delivered) <= 0) {
         subscription.at++;
         subscription.index = 0;
         continue;

@@ -255,6 +255,45 @@ function firstly(outcome: object): unknown {
   return JSON.parse(JSON.stringify(outcome, (name, value) => name === "replayed" ? undefined : value));
 }
 
+test.each(["ts", "rr"] as const)(
+  "another node's checkpoint, taken while it writes, and what is ordered behind it are all there is (%s)",
+  async (merge) => {
+    await withCluster(async (cluster) => {
+      const [a, b] = cluster.services as [Services, Services];
+      await a.log("e").create({ group: "eu" });
+      const write = (from: number) =>
+        Promise.all(Array.from({ length: 60 }, (_, n) => {
+          const at = cluster.services[n % 3]!;
+          const text = `${from + n}`;
+          if (n % 4 === 0) return at.log("e").append(text, { idempotencyKey: text });
+          if (n % 4 === 1) return at.kv.delete(`${"az"[n % 2]}/${n % 5}`);
+          return at.kv.put(`${"az"[n % 2]}/${n % 7}`, text.repeat(50), { idempotencyKey: text });
+        }));
+      await write(0);
+      const late = createServices(cluster.nodes[2]!.orderer, { after, encodeCbor, decodeCbor, held: true });
+      const writing = [write(100)];
+      for (const [which, replica] of late.replicas.entries()) {
+        const snapshot = a.replicas[which]!.snapshot();
+        const restore = replica.restore(snapshot.position);
+        for (let piece = snapshot.next(200); piece !== null; piece = snapshot.next(200)) {
+          restore.add(piece);
+          if (writing.length < 4) writing.push(write(writing.length * 100 + 100));
+          await Bun.sleep(0);
+        }
+        expect(restore.finish()).toBe(true);
+      }
+      await Promise.all(writing);
+      late.start();
+      expect((await late.log("e").append("0", { idempotencyKey: "0" })).replayed).toBe(true);
+      expect((await late.kv.put("z/2", "100", { idempotencyKey: "new" })).ok).toBe(true);
+      expect((await b.kv.get("z/2"))?.text()).toBe("100");
+      await converged({ ...cluster, services: [a, b, late] });
+      await late.close();
+    }, merge);
+  },
+  20_000,
+);
+
 test("when the quorum is gone a write says it may still happen, and reads say they were not answered", async () => {
   await withCluster(async (cluster) => {
     const [a] = cluster.services as [Services];
