@@ -68,7 +68,9 @@ export class CheckpointStore {
       writeHead(writer, { ...head, cluster: this.#cluster });
       await part.append(chain.seal("head", writer.view()));
       for (let bytes = await next(); bytes !== null; bytes = await next()) {
-        for (let at = 0; at < bytes.byteLength; at += bodyBytesMax) await part.append(chain.seal("body", bytes.subarray(at, at + bodyBytesMax)));
+        for (let at = 0; at < bytes.byteLength; at += bodyBytesMax) {
+          await part.append(chain.seal("body", bytes.subarray(at, at + bodyBytesMax)));
+        }
       }
       await part.append(chain.seal("end", new Uint8Array(0)));
     } catch (error) {
@@ -158,7 +160,9 @@ export class Part {
   }
 
   async append(bytes: Uint8Array): Promise<void> {
-    await new Promise<void>((resolve, reject) => this.#file.write(this.bytes, bytes, (error) => error === null ? resolve() : reject(error)));
+    await new Promise<void>((resolve, reject) =>
+      this.#file.write(this.bytes, bytes, (error) => error === null ? resolve() : reject(error))
+    );
     this.bytes += bytes.byteLength;
     this.#unsynced += bytes.byteLength;
     if (this.#unsynced >= syncEveryBytes) await this.#sync();

@@ -197,7 +197,7 @@ export class DiskJournal implements Journal {
     this.#tidy.soon();
   }
 
-  oldest(group: GroupId): Instance | null {
+  oldest(group: GroupId): Instance {
     return this.#index.oldest(group);
   }
 

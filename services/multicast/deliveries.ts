@@ -56,18 +56,25 @@ class Listener {
   open(heard: readonly GroupId[], after: Position | null | "now"): Feed<DeliveryEvent> {
     const { orderer, limits } = this.#context;
     if (this.#stopped) return this.#feed;
-    const subscription = orderer.subscribe(heard, after, limits.streamCommands, (delivery) => {
-      if (this.#stopped) return;
-      this.#more(this.#pass(delivery));
-      this.#feed.wake();
-    }, undefined, (oldest) => {
-      const position = formatPosition(oldest);
-      this.#feed.fail(
-        new CarillonError("compacted", `Cannot go on with these deliveries: what was ordered up to ${position} has been forgotten`, {
-          facts: { oldest: position },
-        }),
-      );
-    });
+    const subscription = orderer.subscribe(
+      heard,
+      after,
+      limits.streamCommands,
+      (delivery) => {
+        if (this.#stopped) return;
+        this.#more(this.#pass(delivery));
+        this.#feed.wake();
+      },
+      undefined,
+      (oldest) => {
+        const position = formatPosition(oldest);
+        this.#feed.fail(
+          new CarillonError("compacted", `Cannot go on with these deliveries: what was ordered up to ${position} has been forgotten`, {
+            facts: { oldest: position },
+          }),
+        );
+      },
+    );
     this.#subscription = subscription;
     if (this.#early > 0) subscription.more(this.#early);
     const floor = after === "now" ? this.#behindNow(heard) : start;

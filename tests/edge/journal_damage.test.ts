@@ -150,10 +150,10 @@ test("damage to what is only kept to be read back is refused alone, and among ot
   const { journal, records, recovery } = await open(damaged, { ...how, replicated: true });
   expect(records).toEqual([base(1, 40), base(7, 2), ceiling, accept(1, 41)]);
   expect(recovery).toMatchObject({ rejoining: false, damage: [{ file: "journal-00000003" }] });
-  const oldest = journal.oldest(1)!;
+  const oldest = journal.oldest(1);
   expect(oldest).toBeGreaterThan(10);
   expect((await journal.read(1, oldest, 41, 1 << 30)).length).toBe(42 - oldest);
-  expect([journal.oldest(7), await journal.read(1, oldest - 1, 41, 1 << 20)]).toEqual([null, []]);
+  expect([journal.oldest(7), await journal.read(1, oldest - 1, 41, 1 << 20)]).toEqual([3, []]);
   await settled();
   // What nothing is read from any more goes.
   expect(await damaged.list()).not.toContain("journal-00000001");
@@ -243,9 +243,8 @@ test("500 single flips in any file: the right content, put aside, or refused by 
     }
     for (const group of [1, 7]) {
       const oldest = journal.oldest(group);
-      if (oldest === null) continue;
       const read = await journal.read(group, oldest, 100, 1 << 30);
-      expect([what, read]).toEqual([what, await right.journal.read(group, oldest, 100, 1 << 30)]);
+      expect([what, read]).toEqual([what, recovery.rejoining ? [] : await right.journal.read(group, oldest, 100, 1 << 30)]);
     }
     await journal.close();
   }

@@ -54,6 +54,7 @@ export function base(group: GroupId, upTo: Instance, last: Instance = upTo, mark
     base: upTo,
     start: upTo,
     foundation,
+    trimmed: 0,
     landmarks: [],
     repeated: [],
     entries,

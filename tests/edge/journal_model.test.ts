@@ -91,8 +91,10 @@ test(
         told = said.length;
         toldStart = from!;
         renew();
+        // A checkpoint that was taken over and lost decided nothing.
+        for (const group of groups) group.decided = Math.min(group.decided, group.last);
         for (const { id, log, last, trimmed } of groups) {
-          const oldest = journal.oldest(id) ?? last + 1;
+          const oldest = journal.oldest(id);
           const missing = [...log.keys()].filter((instance) => instance > trimmed && instance < oldest);
           expect([what, id, missing]).toEqual([what, id, []]);
           const read = await journal.read(id, oldest, last + 9, 1 << 30);
@@ -158,7 +160,6 @@ test(
     }
     expect(Math.min(...Object.values(seen))).toBeGreaterThan(10);
   },
-  120_000,
 );
 
 test("the model notices an entry that is not the one", () => {
