@@ -13,6 +13,7 @@ const idempotencyKey: Flag = {
 };
 const insecure: Flag = { name: "insecure", help: "let anybody who reaches the ports in" };
 const config: Flag = { name: "config", short: "c", value: "FILE", help: "default: $CARILLON_CONFIG, else carillon.toml if it is there" };
+const directory = { name: "DIR", help: "the node's data directory (node.data)" };
 const key = { name: "KEY", help: "up to 2 KiB of text" };
 const log = { name: "LOG", help: "name of the log" };
 const value = { name: "VALUE", help: "the value itself, or - for standard input" };
@@ -299,6 +300,31 @@ const look: readonly Command[] = [
     flags: [config, { name: "origin", help: "and where it came from" }, ...settingFlags],
     examples: ["config show --origin"],
     run: async (call) => (await import("./config.ts")).show(call),
+  },
+  {
+    words: ["journal", "inspect"],
+    summary: "what the directory of a stopped node holds",
+    operands: [directory],
+    examples: ["journal inspect ./data", "journal inspect ./data --json | jq .groups"],
+    run: async (call) => (await import("./journal.ts")).inspect(call),
+  },
+  {
+    words: ["journal", "verify"],
+    summary: "can everything in it be read? exit code 1 if not",
+    operands: [directory],
+    examples: ["journal verify ./data"],
+    notes: ["Names every damaged file and byte. A torn tail is none: it was being written when the node ended, and nobody was told."],
+    run: async (call) => (await import("./journal.ts")).verify(call),
+  },
+  {
+    words: ["journal", "adopt"],
+    summary: "let a node start on a copied or restored directory",
+    operands: [directory],
+    examples: ["journal adopt /var/lib/carillon"],
+    notes: [
+      "Only if the node it was copied from never starts again: two nodes with one name and one past break every promise.\nThe node votes again once it has heard all others, since its last words may be younger than the copy.",
+    ],
+    run: async (call) => (await import("./journal.ts")).adopt(call),
   },
   {
     words: ["version"],

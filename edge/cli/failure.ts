@@ -75,6 +75,7 @@ function nextFor(error: CarillonError, words: readonly string[], operands: reado
       if (words.join(" ") === "log append") {
         return `carillon log create ${word(/^Cannot find log "([^"]+)"/.exec(error.message)?.[1] ?? operands[0])}`;
       }
+      if (words[0] === "journal") return "carillon config show --origin   (node.data: which directory it is)";
       return words[0] === "log" ? "carillon log ls" : words[0] === "kv" ? "carillon kv ls" : "carillon status";
     case "no-spanning-group":
       return "carillon status   (shows which groups span which)";
@@ -95,7 +96,8 @@ function nextFor(error: CarillonError, words: readonly string[], operands: reado
 /** What is wrong is in a file or in a flag, or it is the machine that has no room for this node. */
 function nextForConfig(message: string, verb = ""): string {
   const port = /port is in use/.test(message);
-  const directory = /another process is using it|it belongs to|as data directory/.test(message);
+  const directory = /another process is using it|it belongs to|it was copied|as data directory/.test(message);
+  if (verb === "journal") return "carillon status   (a node that runs answers for itself)";
   if (verb === "dev" && port) return "carillon dev --port 0   (picks a free port)";
   if (verb === "dev") return directory ? "carillon dev --data ./another-directory" : "carillon dev --help";
   if (verb === "start" && (port || directory)) return "carillon config show --origin   (which setting it is, and where it comes from)";

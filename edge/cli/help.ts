@@ -18,6 +18,7 @@ const families: readonly (readonly [title: string, rows: readonly (readonly [nam
   ["Look", [
     ["status", "is everything well? where is what?"],
     ["config", "check · show"],
+    ["journal", "inspect · verify · adopt"],
     ["version", "this program, and the node it reaches"],
   ]],
 ];

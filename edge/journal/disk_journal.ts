@@ -22,6 +22,7 @@ import { segmentName, segmentNumbers, Segments } from "./segments.ts";
 import { reserveFile, Space } from "./space.ts";
 import type { JournalStats } from "./stats.ts";
 import type { Superblock } from "./superblock.ts";
+import type { Life } from "./superblock_codec.ts";
 import { Tidy } from "./tidy.ts";
 
 /** What one read looks up at most: bounds the list of places, not the answer. */
@@ -196,7 +197,7 @@ export class DiskJournal implements Journal {
     this.#tidy.soon();
   }
 
-  oldest(group: GroupId): Instance | null {
+  oldest(group: GroupId): Instance {
     return this.#index.oldest(group);
   }
 
@@ -268,7 +269,7 @@ export class DiskJournal implements Journal {
       void this.#orFail(superblock.update((life) => ({ reached: Math.max(life.reached, reached) }))).catch(() => {});
     };
     const pipeline = new Pipeline({ root: disk.root, clock, crc32, durability, segments, index, onFailure, onReached });
-    const tidy = new Tidy({ superblock, segments, index, pipeline });
+    const tidy = new Tidy({ disk, superblock, segments, index, pipeline });
     return { segments, pipeline, tidy };
   }
 
@@ -276,12 +277,13 @@ export class DiskJournal implements Journal {
   async #beginAt(segment: number, records: readonly JournalRecord[]): Promise<void> {
     await this.#pipeline.sync();
     const behind = this.#segments.before(segment)!;
-    await this.#orFail(this.#options.superblock.update((life) => ({
-      base: segment,
-      behind,
-      reached: Math.max(life.reached, segment),
-      kept: this.#segments.runs(segment, new Set(), life.kept),
-    })));
+    const change = (life: Life): Partial<Life> => {
+      // Two rebases may overtake each other here.
+      if (segment <= life.base) return {};
+      const kept = this.#segments.runs(segment, new Set(), life.kept);
+      return { base: segment, behind, reached: Math.max(life.reached, segment), kept };
+    };
+    await this.#orFail(this.#options.superblock.update(change));
     for (const record of records) if (record.kind === "base") this.#clamp(segment, record);
     this.#tidy.soon();
   }

@@ -57,8 +57,8 @@ export interface Journal {
   rebase(records: readonly JournalRecord[], done: (error: Error | null) => void): void;
   /** Entries of the group up to there are not needed any more: they cannot be read back, and their room is given up in time. */
   trim(group: GroupId, upTo: Instance): void;
-  /** The oldest instance that can be read back; null if none can. `read` answers from below it with nothing. */
-  oldest(group: GroupId): Instance | null;
+  /** The oldest instance that can be read back; where none can, the next to be appended. `read` answers from below it with nothing. */
+  oldest(group: GroupId): Instance;
   /**
    * Entries of the log the group holds at the time of the call, from `from` on: consecutive, at least one if it is there,
    * else up to `bytesMax`. Those before one that is unreadable; none if it is the first (and `onDamage` is told).

@@ -79,10 +79,9 @@ export class LogIndex {
     return found;
   }
 
-  /** The oldest instance that has a place, or null. */
-  oldest(group: GroupId): Instance | null {
-    const places = this.#groups.get(group);
-    return places === undefined || places.length === 0 ? null : places.first;
+  /** The oldest instance that has a place; where there is none, the first that can get one. */
+  oldest(group: GroupId): Instance {
+    return this.#groups.get(group)?.first ?? 1;
   }
 
   /** Entries up to here have been given up. */

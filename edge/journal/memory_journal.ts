@@ -74,7 +74,7 @@ export class MemoryJournal implements Journal {
     }
   }
 
-  oldest(group: GroupId): Instance | null {
+  oldest(group: GroupId): Instance {
     return this.#index.oldest(group);
   }
 

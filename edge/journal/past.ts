@@ -20,39 +20,51 @@ export interface Past {
   readonly crc32: Crc32;
   readonly each: (payload: Uint8Array, at: Place) => void;
   readonly begin: (segment: number, capacity: number, before: Chain) => void;
-  /** Something between the frame before and the next is unreadable or missing. */
-  readonly onDamage: (damage: Damage) => void;
+  /** Something between the frame before and the next is unreadable or missing: it begins with this record. */
+  readonly onDamage: (damage: Damage, sequence: number) => void;
 }
 
-export async function readPast(past: Past): Promise<void> {
+/** Returns up to which record everything was durable, as far as the frames say so. */
+export async function readPast(past: Past): Promise<number> {
   const { life, numbers, onDamage } = past;
+  let durable = 0;
   for (const run of life.kept) {
     let chain = run.before;
     let at = { segment: run.first, end: 0 };
-    const behind = (): void => onDamage(damageAt(segmentName(at.segment), at.end, `record ${chain.sequence + 1} is unreadable`));
+    const behind = (): void => {
+      const next = chain.sequence + 1;
+      onDamage(damageAt(segmentName(at.segment), at.end, `record ${next} is unreadable`), next);
+    };
     for (let segment = run.first; segment <= run.last; segment++) {
       if (!numbers.includes(segment)) {
-        onDamage(missing(segmentName(segment)));
+        onDamage(missing(segmentName(segment)), chain.sequence + 1);
         continue;
       }
       const examined = await examineFile(past, segment, chain);
       // What is missing before its first frame is the end of the segment before, unless that is the one that is gone.
       if (examined.before.sequence > chain.sequence && numbers.includes(segment - 1)) behind();
       chain = examined.chain;
+      durable = Math.max(durable, examined.durable);
       at = { segment, end: examined.end };
     }
     if (chain.sequence < run.behind.sequence) behind();
   }
+  return durable;
 }
 
 interface Examined {
-  /** The chain its first frame continues. */
-  readonly before: Chain;
   readonly chain: Chain;
+  /** Behind the last whole frame. */
   readonly end: number;
+  /** Up to this record everything was durable. */
+  readonly durable: number;
 }
 
-async function examineFile({ disk, life, crc32, each, begin, onDamage }: Past, segment: number, chain: Chain): Promise<Examined> {
+async function examineFile(
+  { disk, life, crc32, each, begin, onDamage }: Past,
+  segment: number,
+  chain: Chain,
+): Promise<Examined & { readonly before: Chain }> {
   const name = segmentName(segment);
   const size = await disk.size(name);
   const file = await disk.open(name);
@@ -61,16 +73,21 @@ async function examineFile({ disk, life, crc32, each, begin, onDamage }: Past, s
     const first = await nextFrame(window, 0, life.seed, crc32, ({ sequence }) => sequence > chain.sequence);
     const before = first === null || first.at > 0 ? chain : { sequence: first.header.sequence - 1, crc: first.header.previous };
     begin(segment, wholeSectors(size), before);
-    const examined = await examine(window, before, life.seed, crc32, (payload, at) => each(payload, place(segment, at)), (at, sequence) => {
-      onDamage(damageAt(name, at, `record ${sequence} is unreadable`));
-    });
+    const examined = await examine(
+      window,
+      before,
+      life.seed,
+      crc32,
+      (payload, at) => each(payload, place(segment, at)),
+      (at, sequence) => onDamage(damageAt(name, at, `record ${sequence} is unreadable`), sequence),
+    );
     return { before, ...examined };
   } finally {
     await file.close();
   }
 }
 
-/** Every frame that is whole, in order; what is not is told, and passed over. `end` is behind the last whole frame. */
+/** Every frame that is whole, in order; what is not is told, and passed over. */
 export async function examine(
   window: Window,
   before: Chain,
@@ -78,20 +95,23 @@ export async function examine(
   crc32: Crc32,
   each: (payload: Uint8Array, at: number) => void,
   onDamage: (at: number, sequence: number) => void,
-): Promise<{ readonly chain: Chain; readonly end: number }> {
+): Promise<Examined> {
   let chain = before;
   let at = 0;
   let end = 0;
+  let durable = 0;
   for (;;) {
     const walked = await walk(window, at, chain, seed, crc32, each);
     chain = walked.chain;
     end = Math.max(end, walked.end);
+    durable = Math.max(durable, walked.durable);
     const { sequence } = chain;
     const next = await nextFrame(window, Math.max(walked.end, at), seed, crc32, (header) => header.sequence > sequence);
-    if (next === null) return { chain, end };
+    if (next === null) return { chain, end, durable };
     // A whole header of the frame that was due: what it belongs to is not whole.
     const due = next.header.sequence === sequence + 1 && next.header.previous === chain.crc;
     onDamage(due ? next.at : end, sequence + 1);
+    durable = Math.max(durable, next.header.durable);
     chain = due
       ? { sequence: next.header.sequence, crc: next.header.crc }
       : { sequence: next.header.sequence - 1, crc: next.header.previous };

@@ -28,6 +28,7 @@ export class Places {
   }
 
   dropAbove(above: Instance): void {
+    if (above < this.first) return this.#begin(Math.max(above, this.trimmedTo) + 1);
     this.length = Math.min(this.length, Math.max(above + 1 - this.first, 0));
   }
 

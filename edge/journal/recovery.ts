@@ -79,13 +79,13 @@ export async function readAll(recovering: Recovering): Promise<End & { readonly 
 
 /** As `readAll`, and leaves exactly those segments that hold records, ready to be written on. Null: there are none. */
 export async function recover(recovering: Recovering): Promise<Tail | null> {
-  const { disk, numbers } = recovering;
+  const { disk, numbers, life, crc32 } = recovering;
   const { segment, end, chain, marked, dirtyEnd } = await readAll(recovering);
   for (const number of numbers) if (number > segment) await disk.remove(segmentName(number));
   if (segment === 0) return null;
   const name = segmentName(segment);
   const offset = alignSector(end);
-  await clean(disk, name, offset, dirtyEnd);
+  await clean(disk, name, end, dirtyEnd, life.seed, crc32);
   const torn = dirtyEnd > end ? { file: name, offset: end, bytes: dirtyEnd - end } : null;
   return { segment, offset, chain, marked, torn };
 }
@@ -143,9 +143,16 @@ async function refuseDamage({ disk, life, numbers, crc32 }: Recovering, last: En
  * Zeros in place of what was torn, and a sync: what a killed process had written but not synced has been read and will
  * be built upon, so from here on it has to be durable.
  */
-async function clean(disk: Disk, name: string, from: number, to: number): Promise<void> {
+async function clean(disk: Disk, name: string, end: number, to: number, seed: number, crc32: Crc32): Promise<void> {
   const file = await disk.open(name);
   try {
+    const from = alignSector(end);
+    // A sector is never written again, but for this: the rest of a frame's batch was torn, so nobody was told of either.
+    if (await nextFrame(new Window(file, from), end, seed, crc32, () => true) !== null) {
+      const sector = await file.read(from - sectorBytes, sectorBytes);
+      sector.fill(0, sectorBytes - (from - end));
+      await writeAll(file, from - sectorBytes, sector);
+    }
     const zeros = new Uint8Array(windowBytes);
     for (let at = from; at < to; at += zeros.byteLength) {
       await writeAll(file, at, zeros.subarray(0, Math.min(zeros.byteLength, alignSector(to) - at)));

@@ -125,9 +125,9 @@ export class Segments {
     return await this.#disk.open(segmentName(number));
   }
 
-  async remove(number: number): Promise<void> {
+  /** One that is not needed: no longer counted, and soon removed. */
+  forget(number: number): void {
     this.#all.delete(number);
-    await this.#disk.remove(segmentName(number));
   }
 
   /** Waits for what is being made. */

@@ -12,6 +12,7 @@ import { clusterBytesMax, decodeCopy, encodeCopy, format, type Life, NewerFormat
 
 export const superblockFile = "superblock";
 const copies = [0, 1, 2, 3] as const;
+const identityBytesMax = 65_536;
 
 export interface Wanted {
   readonly cluster: string;
@@ -51,6 +52,10 @@ export class Superblock {
   /** All four copies are as they should be, or will be after this. */
   async repair(): Promise<void> {
     if (this.#good.size < copies.length) await this.update(() => ({}));
+  }
+
+  isGood(copy: number): boolean {
+    return this.#good.has(copy);
   }
 
   async settle(): Promise<void> {
@@ -94,7 +99,7 @@ export async function openSuperblock(tools: Tools, wanted: Wanted, names: readon
 /** Makes a copied or restored directory this node's. It may be older than what the node last said, so the node rejoins. */
 export async function adoptDirectory(tools: Tools, names: readonly string[]): Promise<Life> {
   const superblock = await find(tools, names);
-  if (superblock === null) throw new CarillonError("config", `Cannot adopt "${tools.disk.root}": it holds no journal`);
+  if (superblock === null) throw new CarillonError("not-found", `Cannot find a journal in "${tools.disk.root}"`);
   const place = await tools.disk.place(superblockFile);
   await superblock.update((life) => ({ place, directory: tools.entropy(), incarnation: life.incarnation + 1, rejoining: true }));
   return superblock.life;
@@ -108,7 +113,7 @@ export async function find(tools: Tools, names: readonly string[]): Promise<Supe
     return found;
   }
   if (names.includes(identityFile)) return await upgrade(tools);
-  const left = names.find((name) => name.startsWith("journal-") || name.startsWith("damaged-"));
+  const left = names.find((name) => /^(journal|damaged|checkpoint)-/.test(name));
   if (left === undefined) return null;
   throw new CarillonError("corrupt", `Cannot use "${tools.disk.root}": it has "${left}" and no "${superblockFile}" file`);
 }
@@ -148,10 +153,25 @@ export async function read({ disk, crc32 }: Pick<Tools, "disk" | "crc32">): Prom
   );
 }
 
+/** For who only looks: what the superblock would say, its format, and which copies of it are unreadable. */
+export async function peek(
+  tools: Pick<Tools, "disk" | "crc32">,
+  names: readonly string[],
+): Promise<{ readonly life: Life; readonly format: number; readonly badCopies: readonly number[] }> {
+  const { disk, crc32 } = tools;
+  if (names.includes(superblockFile)) {
+    const superblock = await read(tools);
+    return { life: superblock.life, format, badCopies: copies.filter((copy) => !superblock.isGood(copy)) };
+  }
+  if (!names.includes(identityFile)) throw new CarillonError("not-found", `Cannot find a journal in "${disk.root}"`);
+  const { cluster, node, seed } = readIdentity(await disk.read(identityFile, 0, identityBytesMax), disk.root, crc32);
+  return { life: newLife(cluster, node, seed, 0), format: 1, badCopies: [] };
+}
+
 /** A directory of format 1. Its segments are as they would be in a new one. */
 async function upgrade(tools: Tools): Promise<Superblock> {
   const { disk, crc32, entropy } = tools;
-  const { cluster, node, seed } = readIdentity(await disk.read(identityFile, 0, 65_536), disk.root, crc32);
+  const { cluster, node, seed } = readIdentity(await disk.read(identityFile, 0, identityBytesMax), disk.root, crc32);
   const superblock = await write(tools, newLife(cluster, node, seed, entropy()), false);
   await disk.remove(identityFile);
   return superblock;

@@ -1,11 +1,13 @@
 /** Removes segments that nobody needs, behind the back of whoever writes: first the superblock says so, then they go. */
+import type { Disk } from "../runtime.ts";
 import type { LogIndex } from "./log_index.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { Segments } from "./segments.ts";
+import { segmentName, type Segments } from "./segments.ts";
 import type { Superblock } from "./superblock.ts";
 import { runsMax } from "./superblock_codec.ts";
 
 export interface TidyOptions {
+  readonly disk: Disk;
   readonly superblock: Superblock;
   readonly segments: Segments;
   readonly index: LogIndex;
@@ -63,13 +65,18 @@ export class Tidy {
 
   async #remove(numbers: ReadonlySet<number>): Promise<void> {
     if (numbers.size === 0) return;
-    const { superblock, segments, index, pipeline } = this.#options;
+    const { disk, superblock, segments, index, pipeline } = this.#options;
     // Also that their entries were given up: else stale ones of other segments could come back in their place.
     await pipeline.sync();
-    await superblock.update((life) => ({ kept: segments.runs(life.base, numbers, life.kept) }));
+    await superblock.update((life) => {
+      const kept = segments.runs(life.base, numbers, life.kept);
+      // With this change and not after it: the next one must not name them again.
+      for (const number of numbers) segments.forget(number);
+      return { kept };
+    });
     for (const number of numbers) {
       index.coverage.forget(number);
-      await segments.remove(number);
+      await disk.remove(segmentName(number));
     }
   }
 }

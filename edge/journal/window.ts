@@ -51,6 +51,8 @@ export interface Walked {
   readonly chain: Chain;
   /** The last frame was a mark: it only says what was durable. */
   readonly marked: boolean;
+  /** Up to this frame everything was durable when the last one was written. */
+  readonly durable: number;
 }
 
 /** Every frame from `at` on that continues the chain. `each` gets a payload that is whole, and lent; marks have none. */
@@ -65,6 +67,7 @@ export async function walk(
   let { sequence, crc } = chain;
   let end = 0;
   let marked = false;
+  let durable = 0;
   while (at < window.size) {
     if (!window.has(at, headerBytes)) await window.load(at, headerBytes);
     const header = readHeader(window.bytes, at - window.from, crc32, seed);
@@ -74,6 +77,7 @@ export async function walk(
       if (crc32(payload) === header.payloadCrc) {
         sequence = header.sequence;
         crc = header.crc;
+        durable = header.durable;
         marked = payload.byteLength === 0;
         if (!marked) each(payload, at, sequence);
         at = end = alignFrame(at + headerBytes + header.length);
@@ -84,7 +88,7 @@ export async function walk(
     if (at % sectorBytes === 0) break;
     at = alignSector(at);
   }
-  return { end, chain: { sequence, crc }, marked };
+  return { end, chain: { sequence, crc }, marked, durable };
 }
 
 /**

@@ -127,6 +127,10 @@ export async function removeTree(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
 }
 
+export async function isDirectory(path: string): Promise<boolean> {
+  return await stat(path).then((found) => found.isDirectory(), () => false);
+}
+
 export async function fileBytes(path: string): Promise<number> {
   return (await stat(path)).size;
 }

@@ -87,6 +87,12 @@ export class FaultyDisk implements Disk {
     return this.#file(file).seen;
   }
 
+  /** Bits of one byte change on the medium itself. */
+  flip(name: string, at: number, mask = 1): void {
+    const { seen, safe } = this.#file(name);
+    for (const bytes of new Set([seen, safe])) bytes[at]! ^= mask;
+  }
+
   list(): Promise<string[]> {
     return Promise.resolve([...this.files.keys()]);
   }
