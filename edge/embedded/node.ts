@@ -18,6 +18,7 @@ import { createServices, type Services } from "../../services/services.ts";
 import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
 import { asAddress, formatAddress, isLoopback } from "../config/read.ts";
 import { delayBetween } from "../config/tables.ts";
+import { Admission } from "../http/admission.ts";
 import { type App, type AppContext, createApp } from "../http/app.ts";
 import { locator } from "../http/locate.ts";
 import type { HttpServer } from "../runtime.ts";
@@ -120,6 +121,7 @@ class LocalNode implements LocalCarillon {
   readonly #settled: Settled;
   readonly #node: RunningNode;
   readonly #services: Services;
+  readonly #admission = new Admission();
   #server: HttpServer | null = null;
   #app: App | null = null;
   #draining = false;
@@ -253,6 +255,7 @@ class LocalNode implements LocalCarillon {
       view: () => this.#node.view(),
       now: () => runtime.clock.now(),
       names,
+      admission: this.#admission,
       metrics: metricsOf(this.#node, this.#services, topology, () => this.#failed?.message ?? null),
       ...(token === undefined ? {} : { token }),
       locate: locator(topology, self),

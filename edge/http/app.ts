@@ -32,7 +32,7 @@ export function createApp(context: AppContext): App {
   addMulticastRoutes(app, front);
   addClusterRoutes(app, front);
   addHealthRoutes(app, front);
-  app.notFound(front.endpoint("unmatched", (c) => unmatched(front, c)));
+  app.notFound(front.endpoint("unmatched", (c) => unmatched(front, c), { always: true }));
   return app;
 }
 

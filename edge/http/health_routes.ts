@@ -25,7 +25,7 @@ export function addHealthRoutes(app: Hono, front: Front): void {
     const query = queryOf(c.req.raw.url, ["verbose"]);
     // Nothing about peers: a partition must not make an orchestrator kill a healthy node.
     return checked("live", [journalCheck(context)], flagParameter(query, "verbose"), "internal");
-  });
+  }, { always: true });
   front.add(app, "GET", "/readyz", async (c) => {
     const query = queryOf(c.req.raw.url, ["verbose", "exclude"]);
     const excluded = (query.get("exclude") ?? "").split(",").filter((name) => name !== "");
@@ -38,22 +38,22 @@ export function addHealthRoutes(app: Hono, front: Front): void {
     }
     const checks = (await readiness(context, limits)).filter(({ name }) => !excluded.includes(name));
     return checked("ready", checks, flagParameter(query, "verbose"), context.draining?.() ? "draining" : "joining");
-  });
+  }, { always: true });
   front.add(app, "GET", "/version", (c) => {
     queryOf(c.req.raw.url, []);
     const { version, nodeName: node, runtime = "" } = context;
     return envelope("json", 200, { name: "carillon", version, api: "v1", node, runtime });
-  });
+  }, { always: true });
   front.add(app, "GET", "/metrics", (c) => {
     queryOf(c.req.raw.url, []);
     return { status: 200, headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, body: metricsText(front) };
-  });
+  }, { always: true });
   front.add(app, "GET", "/problems/:code", (c) => {
     queryOf(c.req.raw.url, []);
     const code = c.req.param("code") ?? "";
     if (!Object.hasOwn(problems, code)) throw new CarillonError("not-found", `Cannot explain ${quote(code)}: there is no such problem`);
     return envelope("json", 200, { code, ...problems[code as ErrorCode] });
-  });
+  }, { always: true });
 }
 
 function checked(what: "live" | "ready", checks: readonly Check[], verbose: boolean, code: ErrorCode): Reply {
