@@ -3,6 +3,7 @@ import type { Durability } from "../../core/node.ts";
 import type { TopologyInput } from "../../core/topology.ts";
 import type { Carillon } from "../../services/api.ts";
 import type { Address } from "../config/read.ts";
+import type { NodeEvent } from "../events/event.ts";
 
 export interface NodeOptions {
   /** Directory of the journal; made if it is not there. Without it `durability` must be, and is, `memory`. */
@@ -25,6 +26,8 @@ export interface NodeOptions {
   readonly delays?: ReadonlyMap<string, number>;
   /** Wait so long until the node is ready. Default 15 000 for a node alone, 0 (do not wait) for one with peers. */
   readonly readyWithinMs?: number;
+  /** What happens in the node, as it does: the same as `/v1/events` has. Default: nowhere. */
+  readonly onEvent?: (event: NodeEvent) => void;
   /** Sentences an operator should read. Default: nowhere. */
   readonly onNotice?: (sentence: string) => void;
   /** The node cannot go on (its disk failed, an invariant broke) and has closed itself. Default: every later call throws `closed`. */

@@ -7,6 +7,8 @@ import type { NodeView } from "../../core/view.ts";
 import type { Carillon, Key, Version } from "../../services/api.ts";
 import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.ts";
 import type { ServiceStats } from "../../services/services.ts";
+import type { NodeHealth } from "../embedded/health.ts";
+import type { Events } from "../events/events.ts";
 import type { Admission } from "./admission.ts";
 import type { HistogramView } from "./histogram.ts";
 
@@ -99,6 +101,9 @@ export interface AppContext {
   readonly limits?: Partial<HttpLimits>;
   /** Shared by all apps of a node: it has one door. Default: one of this app's own. */
   readonly admission?: Admission;
+  /** Shared by all apps of a node. Default: one of this app's own, in which nothing ever happens. */
+  readonly events?: Events;
+  readonly health?: NodeHealth;
   /** What users must send as `Authorization: Bearer …`; absent or null: nothing is asked for. */
   readonly token?: string | null;
   /**

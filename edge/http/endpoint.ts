@@ -7,6 +7,7 @@ import { Admission, admittedOf } from "./admission.ts";
 import { announcedBytes } from "./body.ts";
 import type { AppContext, HttpLimits } from "./context.ts";
 import { defaultHttpLimits } from "./context.ts";
+import { Events } from "../events/events.ts";
 import { guard } from "./guard.ts";
 import { Histogram } from "./histogram.ts";
 import { asCarillonError, problemReply } from "./problems.ts";
@@ -54,6 +55,7 @@ export class Front {
   readonly context: AppContext;
   readonly limits: HttpLimits;
   readonly admission: Admission;
+  readonly events: Events;
   readonly routes: Route[] = [];
   /** By `method route`, then status. */
   readonly #series: Map<string, (RequestSeries | undefined)[]> = new Map();
@@ -62,6 +64,7 @@ export class Front {
     this.context = context;
     this.limits = { ...defaultHttpLimits, ...context.limits };
     this.admission = context.admission ?? new Admission();
+    this.events = context.events ?? new Events(context.nodeName);
   }
 
   add(app: Hono, method: Method, path: string, handler: Handler, options: RouteOptions = {}): void {

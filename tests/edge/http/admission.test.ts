@@ -78,7 +78,7 @@ describe("a full house", () => {
     for (const path of ["/livez", "/readyz", "/metrics", "/version", "/problems/overloaded"]) {
       expect([path, (await node.request(path)).status]).toEqual([path, 200]);
     }
-    for (const path of ["/v1/cluster", "/v1/nodes", "/v1/groups", "/v1/links"]) {
+    for (const path of ["/v1/cluster", "/v1/nodes", "/v1/groups", "/v1/links", "/v1/events"]) {
       expect([path, (await node.request(path)).status]).toEqual([path, 200]);
     }
     expect((await node.request("/v1/nothing")).status).toBe(404);

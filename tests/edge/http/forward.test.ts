@@ -208,7 +208,7 @@ describe("when the other node does not answer", () => {
     expect(seen.map(([path]) => path)).toEqual(["/v1/kv/a%2Fb", "/v1/kv/k"]);
     for (const [, left] of seen) {
       expect(left).toMatch(/^\d+ms$/);
-      expect(parseInt(left!)).toBeLessThanOrEqual(4_900);
+      expect(parseInt(left!)).toBeLessThanOrEqual(4_950);
       expect(parseInt(left!)).toBeGreaterThan(1_000);
     }
     await server.stop(true);
