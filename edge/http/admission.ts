@@ -41,9 +41,19 @@ export class Admission {
     this.#limits = { ...defaultAdmissionLimits, ...limits };
   }
 
+  /** Nobody else gets in before somebody has left. */
+  get full(): boolean {
+    return this.#requests >= this.#limits.requestsMax;
+  }
+
+  /** Turns one away from a full house. The same for everybody, so that whoever does this often can say it once. */
+  refuse(): CarillonError {
+    return this.#refusal(`${this.#limits.requestsMax} requests are under way in this node`);
+  }
+
   /** `bytes`: of the body, as far as its length is announced. Throws `overloaded`; the newest goes, for the others are half done. */
   enter(request: Request, bytes: number): Admitted {
-    if (this.#requests >= this.#limits.requestsMax) throw this.#refusal(`${this.#requests} requests are under way in this node`);
+    if (this.full) throw this.refuse();
     this.hold(bytes);
     this.#requests++;
     const admitted = new Admitted(this, bytes);
@@ -74,6 +84,11 @@ export class Admission {
     this.#bytes -= bytes;
     if (lingering) this.#streams--;
     else this.#requests--;
+  }
+
+  /** One more was refused by whoever has said `refuse` before. */
+  count(): void {
+    this.#refused++;
   }
 
   #refusal(state: string): CarillonError {

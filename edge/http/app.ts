@@ -34,6 +34,8 @@ export function createApp(context: AppContext): App {
   addClusterRoutes(app, front);
   addEventRoutes(app, front);
   addHealthRoutes(app, front);
+  const routed = app.fetch;
+  app.fetch = (request, ...rest) => front.turnedAway(request, rawPath(request)) ?? routed(request, ...rest);
   app.notFound(front.endpoint("unmatched", (c) => unmatched(front, c), { always: true }));
   return app;
 }

@@ -57,6 +57,10 @@ export class Front {
   readonly admission: Admission;
   readonly events: Events;
   readonly routes: Route[] = [];
+  /** Paths answered also in a full house. */
+  readonly #always = new Set<string>();
+  /** What everybody else is told then; made with the first. */
+  #refusal: { readonly body: string; readonly headers: Record<string, string> } | null = null;
   /** By `method route`, then status. */
   readonly #series: Map<string, (RequestSeries | undefined)[]> = new Map();
 
@@ -71,7 +75,26 @@ export class Front {
     // {key} is what documentation and metrics call :key{.+}.
     const route = path.replace(/:(\w+)(\{[^}]*\})?/g, "{$1}");
     this.routes.push({ method, path: route, pattern: patternOf(path) });
+    if (options.always === true) this.#always.add(path);
     app.on(method, path, this.endpoint(route, handler, options));
+  }
+
+  /**
+   * The answer to whoever comes to a full house, before anything is looked at but where they want to go; else null. Refusing is what
+   * a node in trouble does most, and what it spends on it the others lack.
+   */
+  turnedAway(request: Request, path: string): Response | null {
+    if (!this.admission.full || !path.startsWith("/v1/") || this.#always.has(path)) return null;
+    if (this.#refusal === null) {
+      const { body, headers = {} } = problemReply(this.admission.refuse());
+      const served = { "carillon-served-by": this.context.nodeName, "x-content-type-options": "nosniff", "cache-control": "no-store" };
+      this.#refusal = { body: body as string, headers: { ...headers, ...served } };
+    } else this.admission.count();
+    const { body, headers } = this.#refusal;
+    return new Response(request.method === "HEAD" ? null : body, {
+      status: 429,
+      headers: { ...headers, "carillon-position": this.context.position() },
+    });
   }
 
   endpoint(route: string, handler: Handler, { always = false }: RouteOptions = {}): (c: Context) => Promise<Response> {

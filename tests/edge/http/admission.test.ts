@@ -81,8 +81,12 @@ describe("a full house", () => {
     for (const path of ["/v1/cluster", "/v1/nodes", "/v1/groups", "/v1/links", "/v1/events"]) {
       expect([path, (await node.request(path)).status]).toEqual([path, 200]);
     }
-    expect((await node.request("/v1/nothing")).status).toBe(404);
-    expect(admission.stats().refused).toBe(1);
+    expect((await node.request("/nothing")).status).toBe(404);
+    const head = await node.request("/v1/kv/x", { method: "HEAD" });
+    expect([head.status, await head.text(), head.headers.get("carillon-served-by")]).toEqual([429, "", "n1"]);
+    expect(head.headers.get("carillon-position")).toMatch(/^[0-9a-f]{20}$/);
+    expect(admission.stats().refused).toBe(2);
+    expect(await (await node.request("/metrics")).text()).toContain("\ncarillon_admission_refused_total 2\n");
   });
 
   test("is full of bytes too: of those announced, and of those that only come", async () => {
