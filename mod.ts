@@ -56,9 +56,11 @@ export type {
   ScanOptions,
   Value,
   Version,
+  Wait,
   WatchOptions,
   WatchRange,
   WriteOptions,
   WriteResult,
 } from "./services/api.ts";
+export type { Happening, NodeEvent } from "./edge/events/event.ts";
 export { version } from "./edge/version.ts";

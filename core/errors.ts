@@ -25,6 +25,7 @@ export type ErrorCode =
   | "no-partition"
   | "key-reused"
   | "overloaded"
+  | "slow-reader"
   | "no-quorum"
   | "joining"
   | "draining"

@@ -3,6 +3,24 @@ import type { Entry } from "./entry.ts";
 import type { Ballot, GroupId, Instance, Millis, NodeId, Stamp } from "./ids.ts";
 import type { Position } from "./position.ts";
 
+/**
+ * Why a node follows whom it follows, or nobody. Of the coordinator that is lost: it was silent for a lease, its heartbeats are
+ * overdue or its link broke, a higher ballot turned up, its quorum did not hear it, it made way. Of the one that is found: nobody
+ * was known before, its predecessor made way for it, it was heard of.
+ */
+export type RoleReason = "lease-expired" | "suspected" | "outdone" | "no-quorum" | "handed-over" | "first" | "released" | "heard";
+
+export interface RoleChange {
+  /** Dense from 1 in one life of a node. */
+  readonly number: number;
+  readonly at: Millis;
+  /** Whom it follows from then on; 0 for nobody. */
+  readonly coordinator: NodeId;
+  readonly ballot: Ballot;
+  /** For a node that won an election: why there was nobody before. */
+  readonly why: RoleReason;
+}
+
 export interface GroupView {
   readonly group: GroupId;
   readonly voting: boolean;
@@ -18,6 +36,8 @@ export interface GroupView {
   readonly coordinates: Ballot;
   /** The coordinator it follows, or 0. */
   readonly coordinator: NodeId;
+  /** The newest changes of it, oldest first. */
+  readonly roles: readonly RoleChange[];
   readonly clock: Stamp;
   /** Nothing at or below in this group is still unknown here. */
   readonly frontier: Position;

@@ -7,6 +7,7 @@ import { defaultLimits, type Limits } from "../core/limits.ts";
 import { CoreNode, type Durability } from "../core/node.ts";
 import { groupById, type Topology } from "../core/topology.ts";
 import type { NodeView } from "../core/view.ts";
+import type { NodeHealth } from "./embedded/health.ts";
 import { Host } from "./host.ts";
 import { type Journal, openJournal, type Recovery } from "./journal/journal.ts";
 import type { JournalStats } from "./journal/stats.ts";
@@ -70,6 +71,8 @@ export interface RunningNode {
   readonly checkpointing: Checkpointing;
   view(): NodeView;
   journalStats(): JournalStats;
+  /** What its parts can say of themselves beyond the view; absent where none can. */
+  readonly health?: NodeHealth;
   /**
    * Hands over what this node coordinates, stops the links, writes out the journal and lets go of the directory. What is
    * under way is answered by nobody. A second call waits for the first.

@@ -269,6 +269,15 @@ export interface GroupStatus {
   readonly roles: readonly string[];
   /** Entries known to exist that this node has not delivered. */
   readonly lag: number;
+  /** Age of the instant up to which this node knows the group completely; null where it is not told by time (merge `rr`). */
+  readonly lagMs: number | null;
+}
+
+/** What the sender delivers of these groups, in one order, waits for a word of group `on`. */
+export interface Wait {
+  readonly groups: readonly string[];
+  readonly on: string;
+  readonly forMs: number;
 }
 
 export interface ClusterStatus {
@@ -287,6 +296,12 @@ export interface ClusterStatus {
     readonly rttMs: number | null;
   }[];
   readonly groups: readonly GroupStatus[];
+  /** The sender's merges that have been waiting for longer than a moment. */
+  readonly waits: readonly Wait[];
+  /** What the sender's journal takes on its disk, or in memory. */
+  readonly journalBytes: number;
+  /** Since the sender's process has started it. */
+  readonly upMs: number;
   /** Why the node is not ready; empty when it is. */
   readonly notReady: readonly string[];
 }

@@ -30,7 +30,8 @@ interface Waiting {
 
 /**
  * Calls with the same time-out, oldest first. Nearly all calls share one, so one slow timer serves
- * them all; a time-out comes at most a sixteenth late and never early.
+ * them all; a time-out comes at most a sixteenth late and never early, or an eighth where there are so many different ones that
+ * similar ones have to share.
  */
 interface Lane {
   readonly timeoutMs: number;
@@ -40,6 +41,8 @@ interface Lane {
 }
 
 const laneSteps = 16;
+/** Beyond so many, time-outs are rounded up. What is left of a deadline after a part of the way is another number each time. */
+const lanesExact = 32;
 
 export interface RequestLimits {
   readonly timeoutMs: number;
@@ -144,7 +147,8 @@ export class Requests {
     waiting.unlisten?.();
   }
 
-  #lane(timeoutMs: number): Lane {
+  #lane(wantedMs: number): Lane {
+    const timeoutMs = this.#lanes.size < lanesExact || this.#lanes.has(wantedMs) ? wantedMs : rounded(wantedMs);
     let lane = this.#lanes.get(timeoutMs);
     if (lane === undefined) {
       lane = { timeoutMs, waiting: new Set(), steps: 0, cancel: () => {} };
@@ -164,12 +168,18 @@ export class Requests {
     for (const waiting of lane.waiting) {
       if (waiting.due > lane.steps) break;
       const trouble = this.#trouble();
-      const state = `no answer within ${lane.timeoutMs} ms${trouble === "" ? "" : `, and ${trouble}`}`;
+      const state = `no answer within ${waiting.call.options?.timeoutMs ?? lane.timeoutMs} ms${trouble === "" ? "" : `, and ${trouble}`}`;
       this.fail(waiting.request, ended(waiting.call, "timeout", state));
     }
     if (lane.waiting.size === 0) this.#lanes.delete(lane.timeoutMs);
     else this.#arm(lane);
   }
+}
+
+/** Up to the next of sixteen steps between two powers of two. */
+function rounded(timeoutMs: number): number {
+  const step = 2 ** (Math.floor(Math.log2(timeoutMs)) - 4);
+  return Math.ceil(timeoutMs / step) * step;
 }
 
 function ended(call: Call, code: "timeout" | "cancelled" | "closed", state: string): CarillonError {

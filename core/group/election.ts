@@ -6,8 +6,10 @@ import type { Entry } from "../entry.ts";
 import { type Ballot, ballot, ballotNode, ballotRound, type Lsn, type Millis, type NodeId } from "../ids.ts";
 import type { Beat, Entries, Prepare, Promise1 } from "../message.ts";
 import { reachedByQuorum } from "../quorum.ts";
+import type { RoleReason } from "../view.ts";
 import type { Candidacy, Source } from "./candidacy.ts";
 import type { Group } from "./group.ts";
+import { Roles } from "./roles.ts";
 
 /** A preferred acceptor that is back and level gets its place back after so long. */
 const handBackMs = 3_000;
@@ -19,6 +21,7 @@ export class Election {
   leaderBallot: Ballot = 0;
   /** Since when there has been none, while there is none. */
   leaderlessSince: Millis = 0;
+  readonly roles = new Roles();
   #heardAt: Millis = -Infinity;
   /** The highest ballot heard of: the next one is above it. */
   #seen: Ballot = 0;
@@ -51,6 +54,7 @@ export class Election {
     if (of === this.leaderBallot && this.leader !== 0) return;
     this.leaderBallot = of;
     this.leader = ballotNode(of);
+    this.roles.note(this.leader, of, "heard", this.#heardAt);
     if (this.#candidacy && this.#candidacy.ballot <= of) this.#candidacy = null;
     this.#group.proposer.coordinatorChanged();
   }
@@ -82,7 +86,9 @@ export class Election {
     if (this.#group.coordinator.ballot !== 0) return this.#watchQuorum();
     const { context, isAcceptor } = this.#group;
     const { now } = context;
-    if (this.leader !== 0 && !this.#leaseHolds()) this.#loseLeader();
+    if (this.leader !== 0 && !this.#leaseHolds()) {
+      this.#loseLeader(context.peers.suspected(this.leader, now) ? "suspected" : "lease-expired");
+    }
     if (!isAcceptor || !this.#group.voting) return;
     if (this.#candidacy && now >= this.#candidacy.deadline) this.#retire();
     if (this.#candidacy || this.leader !== 0) return;
@@ -92,10 +98,11 @@ export class Election {
 
   /** This node coordinated and does no more: there is nobody to follow, and no lease to keep others out. */
   outdone(): void {
-    if (this.leader === this.#group.context.self) this.#loseLeader();
+    if (this.leader === this.#group.context.self) this.#loseLeader("outdone");
   }
 
-  #loseLeader(): void {
+  #loseLeader(why: RoleReason): void {
+    if (this.leader !== 0) this.roles.note(0, this.leaderBallot, why, this.#group.context.now);
     this.leader = 0;
     this.leaderlessSince = this.#group.context.now;
   }
@@ -266,7 +273,7 @@ export class Election {
   /** Its own acceptor installs the new ballot: the decided prefix, the chosen suffix, and the start that fences it. */
   #win(suffix: readonly Entry[]): void {
     const { context, acceptor, coordinator, log, clock } = this.#group;
-    const { ballot: won } = this.#candidacy!;
+    const { ballot: won, released } = this.#candidacy!;
     this.#candidacy = null;
     if (acceptor.promised !== won) return;
     const base = log.decided;
@@ -286,6 +293,7 @@ export class Election {
     }]);
     this.leader = context.self;
     this.leaderBallot = won;
+    this.roles.note(context.self, won, released === 0 ? this.roles.lostBy : "released", context.now);
     this.#heardAt = context.now;
     this.#preferredLevelSince = Infinity;
     this.#watchAt = context.now + context.limits.heartbeatIdleMs;
@@ -309,15 +317,15 @@ export class Election {
     this.#heardAt = now;
     const heard = this.#others().map((node) => Math.max(coordinator.ledAt, context.peers.heardUsAt(node)));
     if (now - reachedByQuorum([now, ...heard], spec.q2, -Infinity) > this.#leaseMs() && !context.without.has("step-down")) {
-      this.#stepDown();
+      this.#stepDown("no-quorum");
       return;
     }
     this.#handBack();
   }
 
-  #stepDown(): void {
+  #stepDown(why: RoleReason): void {
     this.#group.coordinator.stop();
-    this.#loseLeader();
+    this.#loseLeader(why);
     this.#standAt = this.#group.context.now + this.#patience(1);
   }
 
@@ -347,7 +355,7 @@ export class Election {
     if (target === 0 || !this.#group.spec.acceptors.includes(target) || !this.#wouldHear(target)) return;
     coordinator.stop();
     this.#preferredLevelSince = Infinity;
-    this.#loseLeader();
+    this.#loseLeader("handed-over");
     this.#standAt = context.now + this.#leaseMs();
     context.out.send([target], { kind: "release", group: id, ballot: of });
   }
@@ -375,7 +383,7 @@ export class Election {
     this.#seen = Math.max(this.#seen, promised);
     const { coordinator } = this.#group;
     if (coordinator.ballot === 0 || promised <= coordinator.ballot) return;
-    this.#stepDown();
+    this.#stepDown("outdone");
   }
 
   onPrepare(message: Prepare): void {

@@ -286,6 +286,7 @@ export class Group {
       voted: acceptor.votedBallot === log.ballot ? acceptor.voted : 0,
       coordinates: coordinator.ballot,
       coordinator: election.leader,
+      roles: election.roles.changes,
       clock: this.context.clock.last,
       frontier: order.merge === "ts"
         ? { major: next.major - 1, group: this.id, minor: 0 }

@@ -130,10 +130,19 @@ export class Merge {
 
   /** Delivers what can be delivered. */
   pump(): void {
-    this.#blockedOn = 0;
-    while (this.#demand > 0 && !this.#closed && !this.#lost && this.#deliverRun());
+    // Neither the last pump nor a reader since then had to wait.
     if (this.#blockedOn === 0) this.#blockedSince = Infinity;
-    else if (this.#blockedSince === Infinity) this.#blockedSince = this.#context.now;
+    this.#blockedOn = 0;
+    let delivered = false;
+    while (this.#demand > 0 && !this.#closed && !this.#lost && this.#deliverRun()) delivered = true;
+    // Under load there is always something that waits, and never for long.
+    if (delivered) this.#blockedSince = Infinity;
+    if (this.#blockedOn !== 0) this.#waits(this.#blockedOn);
+  }
+
+  #waits(group: GroupId): void {
+    this.#blockedOn = group;
+    if (this.#blockedSince === Infinity) this.#blockedSince = this.#context.now;
   }
 
   /** The smallest head, as far as it stays before everything else; false if there is none. */
@@ -255,7 +264,7 @@ export class Merge {
       if (!source.head && source.next <= source.group.learner.learned) return false;
       const next = source.head ? this.#key(source) : source.group.nextUnknown();
       if (comparePositions(next, position) <= 0) {
-        if (!source.head) this.#blockedOn = source.group.id;
+        if (!source.head) this.#waits(source.group.id);
         return false;
       }
     }
@@ -270,7 +279,7 @@ export class Merge {
       groups: this.groups,
       delivered: this.#delivered,
       blockedOn: this.#blockedOn,
-      blockedSince: this.#blockedSince,
+      blockedSince: this.#blockedOn === 0 ? Infinity : this.#blockedSince,
       lag,
     };
   }

@@ -288,6 +288,18 @@ const look: readonly Command[] = [
     run: async (call) => (await import("./status.ts")).status(call),
   },
   {
+    words: ["events"],
+    summary: "what has happened in a node: elections, suspicions, stalls, overload",
+    client: true,
+    examples: ["events", "events --follow", "events --follow --ndjson | jq 'select(.kind == \"stalled\")'"],
+    flags: [
+      { name: "follow", short: "f", help: "and what happens from now on, until interrupted" },
+      { name: "after", value: "ID", help: "only what came behind this event" },
+      { name: "count", short: "n", value: "N", help: "the newest N; with --follow: stop after N" },
+    ],
+    run: async (call) => (await import("./events.ts")).events(call),
+  },
+  {
     words: ["config", "check"],
     summary: "is this configuration one that a node can start with?",
     flags: [config, ...settingFlags, insecure],

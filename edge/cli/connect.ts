@@ -18,10 +18,14 @@ export function urlsOf(call: Call): string[] {
   });
 }
 
-/** Opens a client, does the work, closes it whatever happens. */
-export async function withNode<T>(call: Call, work: (carillon: Carillon) => Promise<T>): Promise<T> {
+/** Opens a client, does the work, closes it whatever happens. `urls`: default where the command line says. */
+export async function withNode<T>(
+  call: Call,
+  work: (carillon: Carillon) => Promise<T>,
+  urls: readonly string[] = urlsOf(call),
+): Promise<T> {
   const token = call.text("token") ?? (call.environment.CARILLON_TOKEN || undefined);
-  await using carillon = await open(urlsOf(call), token === undefined ? {} : { token });
+  await using carillon = await open(urls, token === undefined ? {} : { token });
   return await work(carillon);
 }
 

@@ -21,7 +21,7 @@ export async function dev(call: Call): Promise<number> {
     ...(data === undefined ? { durability: "memory" } : { data }),
     self: "dev",
     http: { host, port },
-    ...nodeHooks(call.output),
+    ...nodeHooks(call.output, { node: "dev", quiet: true }),
   });
   await banner(call, node, data);
   return await holdUntilStopped(node, call.output, false);

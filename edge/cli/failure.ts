@@ -23,6 +23,7 @@ const exitOf: Readonly<Partial<Record<ErrorCode, number>>> = {
   unreachable: exits.unavailable,
   "no-quorum": exits.unavailable,
   overloaded: exits.unavailable,
+  "slow-reader": exits.unavailable,
   joining: exits.unavailable,
   draining: exits.unavailable,
   closed: exits.unavailable,

@@ -23,7 +23,7 @@ export async function start(call: Call): Promise<number> {
     ...(config.secret === null ? {} : { secret: config.secret }),
     ...(config.token === null ? {} : { token: config.token }),
     delays: config.delays,
-    ...nodeHooks(output),
+    ...nodeHooks(output, { node: config.self, quiet: false }),
   });
   const facts = {
     node: config.self,

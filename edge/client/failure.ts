@@ -23,6 +23,7 @@ const known: readonly ErrorCode[] = [
   "no-partition",
   "key-reused",
   "overloaded",
+  "slow-reader",
   "no-quorum",
   "joining",
   "draining",

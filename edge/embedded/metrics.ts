@@ -6,7 +6,16 @@ import { processUsage } from "../runtime/usage.ts";
 import type { RunningNode } from "../start_node.ts";
 import { nameOf } from "./status.ts";
 
-export function metricsOf(node: RunningNode, services: Services, topology: Topology, failed: () => string | null): MetricsSources {
+export interface Measured {
+  readonly node: RunningNode;
+  readonly services: Services;
+  readonly topology: Topology;
+  /** Why the node has stopped, if it has. */
+  readonly failed: () => string | null;
+  readonly eventLoopDelayMs: () => number;
+}
+
+export function metricsOf({ node, services, topology, failed, eventLoopDelayMs }: Measured): MetricsSources {
   const nodeName = nameOf(topology.nodes);
   return {
     journal: (): JournalStats => {
@@ -27,7 +36,7 @@ export function metricsOf(node: RunningNode, services: Services, topology: Topol
         reconnects: peer.reconnects,
         queuedBytes: peer.queuedBytes,
       })),
-    process: processUsage,
+    process: () => ({ ...processUsage(), eventLoopDelayMs: eventLoopDelayMs() }),
     services: () => services.stats(),
   };
 }

@@ -17,8 +17,11 @@ import type {
 import { createServices, type Services } from "../../services/services.ts";
 import { Checkpoints } from "../checkpoints/checkpoints.ts";
 import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
+import { Events } from "../events/events.ts";
+import { Observer } from "../events/observer.ts";
 import { asAddress, formatAddress, isLoopback } from "../config/read.ts";
 import { delayBetween } from "../config/tables.ts";
+import { Admission } from "../http/admission.ts";
 import { type App, type AppContext, createApp } from "../http/app.ts";
 import { locator } from "../http/locate.ts";
 import type { HttpServer } from "../runtime.ts";
@@ -34,6 +37,8 @@ const loopbackSecret = "carillon nodes on loopback";
 const aloneReadyWithinMs = 15_000;
 const pollMs = 2;
 const slowPollMs = 50;
+/** How often the node is looked at for what has happened in it. */
+const lookMs = 100;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
@@ -59,6 +64,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     await local.begin();
     if (crashed.error !== null) throw crashed.error;
     await local.listen();
+    local.watch();
     const readyWithinMs = options.readyWithinMs ?? (topology.nodes.length === 1 ? aloneReadyWithinMs : 0);
     if (readyWithinMs > 0) {
       await local.ready(readyWithinMs).catch(async (error) => {
@@ -123,6 +129,13 @@ class LocalNode implements LocalCarillon {
   readonly #node: RunningNode;
   readonly #services: Services;
   readonly #checkpoints: Checkpoints;
+  readonly #admission = new Admission();
+  readonly #events: Events;
+  readonly #observer: Observer;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  readonly #startedAt = performance.now();
+  /** How late the event loop runs. */
+  #lateMs = 0;
   #server: HttpServer | null = null;
   #app: App | null = null;
   #draining = false;
@@ -143,6 +156,31 @@ class LocalNode implements LocalCarillon {
       ...(options.checkpoints === undefined ? {} : { limits: options.checkpoints }),
       log: (sentence) => options.onNotice?.(sentence),
     });
+    const { topology, self } = settled;
+    this.#events = new Events(nameOf(topology.nodes)(self));
+    if (options.onEvent !== undefined) this.#events.listen(options.onEvent);
+    this.#observer = new Observer({
+      self,
+      names: { node: nameOf(topology.nodes), group: nameOf(topology.groups) },
+      view: () => node.view(),
+      now: () => runtime.clock.now().mono,
+      notReady: () => this.#status().notReady,
+      draining: () => this.#draining,
+      refused: () => this.#admission.stats().refused,
+      health: node.health,
+    }, (happening) => this.#events.tell(happening));
+  }
+
+  /** From now on what happens in it is told. */
+  watch(): void {
+    let due = performance.now() + lookMs;
+    this.#looking = setInterval(() => {
+      const now = performance.now();
+      // The worst of late, fading: a scrape comes seldom.
+      this.#lateMs = Math.max(0, now - due, this.#lateMs * 0.98);
+      due = now + lookMs;
+      this.#observer.look();
+    }, lookMs);
   }
 
   get kv(): Carillon["kv"] {
@@ -244,8 +282,12 @@ class LocalNode implements LocalCarillon {
   /** First the others take over, while calls are still answered; then whoever still waits is told, and the port is let go of. */
   async #close(): Promise<void> {
     this.#draining = true;
+    this.#observer.look();
     await this.#checkpoints.close();
     await this.#node.close();
+    // How the others took over is the last there is to tell.
+    this.#observer.look();
+    clearInterval(this.#looking);
     await this.#services.close();
     await this.#server?.close();
   }
@@ -255,6 +297,9 @@ class LocalNode implements LocalCarillon {
       ...this.#settled,
       position: this.#services.position(),
       view: this.#node.view(),
+      now: runtime.clock.now(),
+      journalBytes: this.#node.journalStats().bytes,
+      upMs: performance.now() - this.#startedAt,
       url: this.url,
       stopping: this.#draining,
     });
@@ -273,7 +318,17 @@ class LocalNode implements LocalCarillon {
       view: () => this.#node.view(),
       now: () => runtime.clock.now(),
       names,
-      metrics: metricsOf(this.#node, this.#services, topology, () => this.#failed?.message ?? null),
+      admission: this.#admission,
+      events: this.#events,
+      ...(this.#node.health === undefined ? {} : { health: this.#node.health }),
+      onCut: (path) => this.#events.tell({ kind: "slow-reader", path }),
+      metrics: metricsOf({
+        node: this.#node,
+        services: this.#services,
+        topology,
+        failed: () => this.#failed?.message ?? null,
+        eventLoopDelayMs: () => this.#lateMs,
+      }),
       ...(token === undefined ? {} : { token }),
       locate: locator(topology, self),
       draining: () => this.#draining,

@@ -4,6 +4,7 @@ import type { TopologyInput } from "../../core/topology.ts";
 import type { Carillon } from "../../services/api.ts";
 import type { CheckpointLimits } from "../checkpoints/checkpoints.ts";
 import type { Address } from "../config/read.ts";
+import type { NodeEvent } from "../events/event.ts";
 
 export interface NodeOptions {
   /** Directory of the journal; made if it is not there. Without it `durability` must be, and is, `memory`. */
@@ -28,6 +29,8 @@ export interface NodeOptions {
   readonly readyWithinMs?: number;
   /** How often replicas are written out, and how fast they are taken over. Defaults in edge/checkpoints/checkpoints.ts. */
   readonly checkpoints?: Partial<CheckpointLimits>;
+  /** What happens in the node, as it does: the same as `/v1/events` has. Default: nowhere. */
+  readonly onEvent?: (event: NodeEvent) => void;
   /** Sentences an operator should read. Default: nowhere. */
   readonly onNotice?: (sentence: string) => void;
   /** The node cannot go on (its disk failed, an invariant broke) and has closed itself. Default: every later call throws `closed`. */

@@ -1,9 +1,10 @@
 /** What a node says about itself and the whole, made of what its core lets be seen. */
-import { ballotNode, ballotRound, type NodeId } from "../../core/ids.ts";
+import { ballotNode, ballotRound, type NodeId, type Now } from "../../core/ids.ts";
 import type { Durability } from "../../core/node.ts";
 import type { GroupSpec, Topology } from "../../core/topology.ts";
 import type { GroupView, NodeView } from "../../core/view.ts";
-import type { ClusterStatus, GroupStatus, Version } from "../../services/api.ts";
+import type { ClusterStatus, GroupStatus, Version, Wait } from "../../services/api.ts";
+import { stalledMs } from "../events/observer.ts";
 import { withoutCoordinator } from "../readiness.ts";
 import { version } from "../version.ts";
 
@@ -13,13 +14,16 @@ export interface StatusSources {
   readonly durability: Durability;
   readonly position: Version;
   readonly view: NodeView;
+  readonly now: Now;
+  readonly journalBytes: number;
+  readonly upMs: number;
   /** Where this node listens, for a topology that does not say. */
   readonly url?: string | null;
   readonly stopping?: boolean;
 }
 
 export function clusterStatus(sources: StatusSources): ClusterStatus {
-  const { self, topology, durability, position, view, url, stopping } = sources;
+  const { self, topology, durability, position, view, journalBytes, upMs, url, stopping } = sources;
   const nodeName = nameOf(topology.nodes);
   const peers = new Map(view.peers.map((peer) => [peer.node, peer]));
   const groups = topology.groups.map((group) => groupStatus(sources, group));
@@ -39,6 +43,9 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
     position,
     nodes,
     groups,
+    waits: waitsOf(sources),
+    journalBytes,
+    upMs: Math.round(upMs),
     notReady: [
       ...withoutCoordinator({ node, nodes, groups }, view),
       ...withoutVote(sources),
@@ -47,7 +54,20 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
   };
 }
 
-function groupStatus({ self, topology, view }: StatusSources, group: GroupSpec): GroupStatus {
+function waitsOf({ topology, view, now }: StatusSources): Wait[] {
+  const groupName = nameOf(topology.groups);
+  const waits = new Map<string, Wait>();
+  for (const { groups, blockedOn, blockedSince } of view.subscriptions) {
+    if (blockedOn === 0 || now.mono - blockedSince < stalledMs) continue;
+    const wait = { groups: groups.map(groupName), on: groupName(blockedOn), forMs: Math.round(now.mono - blockedSince) };
+    // Streams merge the same groups as replicas do: the longest of them says it for all.
+    const same = `${wait.groups} ${wait.on}`;
+    if (wait.forMs > (waits.get(same)?.forMs ?? 0)) waits.set(same, wait);
+  }
+  return [...waits.values()];
+}
+
+function groupStatus({ self, topology, view, now }: StatusSources, group: GroupSpec): GroupStatus {
   const nodeName = nameOf(topology.nodes);
   const groupName = nameOf(topology.groups);
   const seen = view.groups.find((candidate) => candidate.group === group.id);
@@ -64,7 +84,17 @@ function groupStatus({ self, topology, view }: StatusSources, group: GroupSpec):
     keys: group.keys,
     roles: rolesOf(self, group, seen),
     lag: Math.max(0, ...lags),
+    lagMs: seen === undefined ? null : lagMsOf(group, seen, now),
   };
+}
+
+/** Below it the major part of a position counts turns (merge `rr`) or nothing yet; above it, microseconds. */
+const timeFrom = 2 ** 32;
+
+function lagMsOf({ members }: GroupSpec, { frontier }: GroupView, now: Now): number | null {
+  // Nobody else could know anything it does not.
+  if (members.length === 1) return 0;
+  return frontier.major < timeFrom ? null : Math.max(0, Math.round((now.wall - frontier.major) / 1_000));
 }
 
 function rolesOf(self: NodeId, group: GroupSpec, seen: GroupView | undefined): string[] {

@@ -7,6 +7,7 @@ import { CarillonError } from "../../core/errors.ts";
 import { addClusterRoutes } from "./cluster_routes.ts";
 import type { AppContext } from "./context.ts";
 import { Front, type Reply } from "./endpoint.ts";
+import { addEventRoutes } from "./event_routes.ts";
 import { addHealthRoutes } from "./health_routes.ts";
 import { addKvRoutes } from "./kv_routes.ts";
 import { addLogRoutes } from "./log_routes.ts";
@@ -31,8 +32,11 @@ export function createApp(context: AppContext): App {
   addLogRoutes(app, front);
   addMulticastRoutes(app, front);
   addClusterRoutes(app, front);
+  addEventRoutes(app, front);
   addHealthRoutes(app, front);
-  app.notFound(front.endpoint("unmatched", (c) => unmatched(front, c)));
+  const routed = app.fetch;
+  app.fetch = (request, ...rest) => front.turnedAway(request, rawPath(request)) ?? routed(request, ...rest);
+  app.notFound(front.endpoint("unmatched", (c) => unmatched(front, c), { always: true }));
   return app;
 }
 

@@ -1,6 +1,7 @@
 /** Request bodies, read up to a bound and no further, and taken apart without trusting them. */
 import { CarillonError } from "../../core/errors.ts";
 import { didYouMean } from "../suggest.ts";
+import { type Admitted, admittedOf } from "./admission.ts";
 import { quote } from "./params.ts";
 import { badRequest } from "./problems.ts";
 import { utf8OrNull } from "./text.ts";
@@ -23,7 +24,13 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
     if (bytes.byteLength > limit) throw tooLarge(String(bytes.byteLength), limit);
     return bytes;
   }
-  return request.body === null ? empty : await gather(request.body, limit);
+  return request.body === null ? empty : await gather(request.body, limit, admittedOf(request));
+}
+
+/** What is announced of a body, and will be read if anything is: nobody reads more than `limit`. */
+export function announcedBytes(request: Request, limit: number): number {
+  const length = Number(request.headers.get("content-length") ?? 0);
+  return length > 0 ? Math.min(length, limit) : 0;
 }
 
 async function arrayBuffer(request: Request): Promise<ArrayBuffer> {
@@ -34,7 +41,7 @@ async function arrayBuffer(request: Request): Promise<ArrayBuffer> {
   }
 }
 
-async function gather(body: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array> {
+async function gather(body: ReadableStream<Uint8Array>, limit: number, admitted: Admitted | undefined): Promise<Uint8Array> {
   const reader = body.getReader();
   const chunks: Uint8Array[] = [];
   let length = 0;
@@ -44,10 +51,13 @@ async function gather(body: ReadableStream<Uint8Array>, limit: number): Promise<
     });
     if (done) break;
     length += value.byteLength;
-    if (length > limit) {
+    try {
+      if (length > limit) throw tooLarge(`${length} or more`, limit);
+      admitted?.hold(value.byteLength);
+    } catch (error) {
       // Not awaited: a client that keeps sending must not keep us waiting.
       reader.cancel().catch(() => {});
-      throw tooLarge(`${length} or more`, limit);
+      throw error;
     }
     chunks.push(value);
   }

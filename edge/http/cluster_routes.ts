@@ -14,7 +14,7 @@ export function addClusterRoutes(app: Hono, front: Front): void {
       queryOf(request.url, []);
       const status = await context.carillon.status();
       return envelope(accepted(request.headers.get("accept"), ["json", "cbor"]), 200, { ...part(status), position: status.position });
-    });
+    }, { always: true });
   add("/v1/cluster", (status) => ({ ...status }));
   add("/v1/nodes", ({ nodes }) => ({ nodes }));
   add("/v1/groups", ({ groups }) => ({ groups }));

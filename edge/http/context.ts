@@ -7,6 +7,9 @@ import type { NodeView } from "../../core/view.ts";
 import type { Carillon, Key, Version } from "../../services/api.ts";
 import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.ts";
 import type { ServiceStats } from "../../services/services.ts";
+import type { NodeHealth } from "../embedded/health.ts";
+import type { Events } from "../events/events.ts";
+import type { Admission } from "./admission.ts";
 import type { HistogramView } from "./histogram.ts";
 
 /** The operations of the node. */
@@ -18,6 +21,8 @@ export interface HttpLimits extends ServiceLimits {
   readonly waitMsMax: number;
   /** A quiet stream says something this often, so that nothing on the way takes it for dead. */
   readonly heartbeatMs: number;
+  /** A stream whose reader takes nothing for so long, while there is something to take, is ended. */
+  readonly standstillMs: number;
   /** `/readyz` fails above this many entries known and not delivered. */
   readonly readyLagEntries: number;
 }
@@ -27,6 +32,7 @@ export const defaultHttpLimits: HttpLimits = {
   batchBodyBytesMax: 2 << 20,
   waitMsMax: 60_000,
   heartbeatMs: 15_000,
+  standstillMs: 30_000,
   readyLagEntries: 10_000,
 };
 
@@ -93,6 +99,11 @@ export interface AppContext {
   readonly names: { readonly node: (id: number) => string; readonly group: (id: number) => string };
   readonly metrics?: MetricsSources;
   readonly limits?: Partial<HttpLimits>;
+  /** Shared by all apps of a node: it has one door. Default: one of this app's own. */
+  readonly admission?: Admission;
+  /** Shared by all apps of a node. Default: one of this app's own, in which nothing ever happens. */
+  readonly events?: Events;
+  readonly health?: NodeHealth;
   /** What users must send as `Authorization: Bearer …`; absent or null: nothing is asked for. */
   readonly token?: string | null;
   /**
@@ -104,6 +115,8 @@ export interface AppContext {
   readonly locate?: (place: Place, name: Key) => readonly string[] | null;
   /** True once the node has been told to stop: `/readyz` fails so that load balancers look elsewhere. */
   readonly draining?: () => boolean;
+  /** A stream of this path was ended because its reader stood still. */
+  readonly onCut?: (path: string) => void;
   /** Called with what should not have happened; the client only sees `internal`. */
   readonly report?: (error: unknown, route: string) => void;
 }

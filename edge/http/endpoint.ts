@@ -3,8 +3,11 @@
  * thrown into a problem document, and puts the headers every answer has on it.
  */
 import type { Context, Hono } from "hono";
+import { Admission, admittedOf } from "./admission.ts";
+import { announcedBytes } from "./body.ts";
 import type { AppContext, HttpLimits } from "./context.ts";
 import { defaultHttpLimits } from "./context.ts";
+import { Events } from "../events/events.ts";
 import { guard } from "./guard.ts";
 import { Histogram } from "./histogram.ts";
 import { asCarillonError, problemReply } from "./problems.ts";
@@ -14,8 +17,8 @@ export interface Reply {
   readonly status: number;
   /** Lower-case names. Handed over: the wrapper adds to it. */
   readonly headers?: Record<string, string>;
-  /** A function makes a stream; it is not called for HEAD. */
-  readonly body?: string | Uint8Array | (() => ReadableStream<Uint8Array>) | null;
+  /** A function makes a stream, which says when it has ended; it is not called for HEAD. */
+  readonly body?: string | Uint8Array | ((ended: () => void) => ReadableStream<Uint8Array>) | null;
   /** Where in the order this answer holds. Absent: what this node has delivered. */
   readonly position?: string;
 }
@@ -29,6 +32,11 @@ interface Route {
   readonly method: Method;
   readonly path: string;
   readonly pattern: RegExp;
+}
+
+export interface RouteOptions {
+  /** Also in a full house: whoever looks after a node has to see it when it is in trouble. */
+  readonly always?: boolean;
 }
 
 export interface RequestSeries {
@@ -46,23 +54,50 @@ const utf8 = new TextEncoder();
 export class Front {
   readonly context: AppContext;
   readonly limits: HttpLimits;
+  readonly admission: Admission;
+  readonly events: Events;
   readonly routes: Route[] = [];
+  /** Paths answered also in a full house. */
+  readonly #always = new Set<string>();
+  /** What everybody else is told then; made with the first. */
+  #refusal: { readonly body: string; readonly headers: Record<string, string> } | null = null;
   /** By `method route`, then status. */
   readonly #series: Map<string, (RequestSeries | undefined)[]> = new Map();
 
   constructor(context: AppContext) {
     this.context = context;
     this.limits = { ...defaultHttpLimits, ...context.limits };
+    this.admission = context.admission ?? new Admission();
+    this.events = context.events ?? new Events(context.nodeName);
   }
 
-  add(app: Hono, method: Method, path: string, handler: Handler): void {
+  add(app: Hono, method: Method, path: string, handler: Handler, options: RouteOptions = {}): void {
     // {key} is what documentation and metrics call :key{.+}.
     const route = path.replace(/:(\w+)(\{[^}]*\})?/g, "{$1}");
     this.routes.push({ method, path: route, pattern: patternOf(path) });
-    app.on(method, path, this.endpoint(route, handler));
+    if (options.always === true) this.#always.add(path);
+    app.on(method, path, this.endpoint(route, handler, options));
   }
 
-  endpoint(route: string, handler: Handler): (c: Context) => Promise<Response> {
+  /**
+   * The answer to whoever comes to a full house, before anything is looked at but where they want to go; else null. Refusing is what
+   * a node in trouble does most, and what it spends on it the others lack.
+   */
+  turnedAway(request: Request, path: string): Response | null {
+    if (!this.admission.full || !path.startsWith("/v1/") || this.#always.has(path)) return null;
+    if (this.#refusal === null) {
+      const { body, headers = {} } = problemReply(this.admission.refuse());
+      const served = { "carillon-served-by": this.context.nodeName, "x-content-type-options": "nosniff", "cache-control": "no-store" };
+      this.#refusal = { body: body as string, headers: { ...headers, ...served } };
+    } else this.admission.count();
+    const { body, headers } = this.#refusal;
+    return new Response(request.method === "HEAD" ? null : body, {
+      status: 429,
+      headers: { ...headers, "carillon-position": this.context.position() },
+    });
+  }
+
+  endpoint(route: string, handler: Handler, { always = false }: RouteOptions = {}): (c: Context) => Promise<Response> {
     const open = !route.startsWith("/v1") && route !== "/metrics";
     return async (c: Context): Promise<Response> => {
       const started = performance.now();
@@ -71,6 +106,7 @@ export class Front {
       let reply: Reply | Response;
       try {
         if (!open) guard(this.context, request);
+        if (!always) this.admission.enter(request, announcedBytes(request, this.limits.batchBodyBytesMax));
         reply = await handler(c);
       } catch (thrown) {
         const error = asCarillonError(thrown, method !== "GET" && method !== "HEAD");
@@ -79,7 +115,9 @@ export class Front {
       }
       const seconds = (performance.now() - started) / 1_000;
       this.#observe(method, route, reply.status, seconds);
-      return reply instanceof Response ? reply : this.#respond(method, reply, seconds);
+      const admitted = admittedOf(request);
+      if (reply instanceof Response || typeof reply.body !== "function" || method === "HEAD") admitted?.leave();
+      return reply instanceof Response ? reply : this.#respond(method, reply, seconds, () => admitted?.leave());
     };
   }
 
@@ -89,7 +127,7 @@ export class Front {
     }
   }
 
-  #respond(method: string, reply: Reply, seconds: number): Response {
+  #respond(method: string, reply: Reply, seconds: number, ended: () => void): Response {
     const headers = reply.headers ?? {};
     headers["carillon-position"] = reply.position ?? this.context.position();
     headers["carillon-served-by"] = this.context.nodeName;
@@ -98,7 +136,7 @@ export class Front {
     headers["cache-control"] ??= "no-store";
     let body: BodyInit | null = null;
     if (typeof reply.body === "function") {
-      if (method !== "HEAD") body = reply.body();
+      if (method !== "HEAD") body = reply.body(ended);
     } else if (reply.body !== undefined && reply.body !== null) {
       // Said also for HEAD, whose answer has a length and no body.
       const bytes = typeof reply.body === "string" ? utf8.encode(reply.body) : reply.body;

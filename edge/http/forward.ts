@@ -4,7 +4,9 @@
  */
 import { CarillonError, type Outcome } from "../../core/errors.ts";
 import { sentOnce } from "../once.ts";
+import { admittedOf } from "./admission.ts";
 import { readBody } from "./body.ts";
+import { leftMs } from "./deadline.ts";
 import { duration } from "./params.ts";
 import { problemReply } from "./problems.ts";
 import type { Reply } from "./endpoint.ts";
@@ -12,6 +14,7 @@ import type { Front } from "./endpoint.ts";
 
 /** Set by the forwarding node; who sees it answers itself or says that it cannot. */
 const hopHeader = "carillon-hop";
+const timeoutHeader = "carillon-timeout";
 
 /** Meant for the next hop only (RFC 9110 7.6.1), or made anew by `fetch`. */
 const hopByHop: readonly string[] = [
@@ -52,14 +55,17 @@ export async function forward(front: Front, request: Request, urls: readonly str
   headers.set("accept-encoding", "identity");
   headers.set(hopHeader, nodeName);
   const path = request.url.slice(request.url.indexOf("/", request.url.indexOf("://") + 3));
+  const time = timeOf(front, request);
+  if (time.waitMs > 0) admittedOf(request)?.linger();
   let cause: unknown;
   let outcome: Outcome = "none";
   for (const url of urls) {
+    const left = leftMs(request, time.timeoutMs, outcome);
+    headers.set(timeoutHeader, `${left}ms`);
     try {
-      return handOn(
-        await ask(front, request, url.replace(/\/+$/, "") + path, { method: request.method, headers, ...(write ? sentOnce(body) : {}) }),
-        nodeName,
-      );
+      const init = { method: request.method, headers, ...(write ? sentOnce(body) : {}) };
+      const target = url.replace(/\/+$/, "") + withoutTimeout(path);
+      return handOn(await ask(request, target, left + time.waitMs, init), nodeName);
     } catch (error) {
       cause = error;
       if (request.signal.aborted) break;
@@ -83,12 +89,12 @@ export async function forward(front: Front, request: Request, urls: readonly str
   });
 }
 
-async function ask(front: Front, request: Request, url: string, init: RequestInit): Promise<Response> {
+async function ask(request: Request, url: string, forMs: number, init: RequestInit): Promise<Response> {
   const leaving = new AbortController();
   const leave = (): void => leaving.abort();
   request.signal.addEventListener("abort", leave, { once: true });
   // Until the headers are here; a stream may then take as long as it likes.
-  const timer = setTimeout(leave, deadlineMs(front, request) + graceMs);
+  const timer = setTimeout(leave, forMs + graceMs);
   try {
     return await fetch(url, { ...init, redirect: "manual", signal: leaving.signal });
   } finally {
@@ -96,17 +102,33 @@ async function ask(front: Front, request: Request, url: string, init: RequestIni
   }
 }
 
-function deadlineMs({ limits }: Front, request: Request): number {
+interface Time {
+  /** Of the whole request: what is left of it goes along in place of what the client said. */
+  readonly timeoutMs: number;
+  /** It was asked to wait so long for something to happen, on top. */
+  readonly waitMs: number;
+}
+
+function timeOf({ limits }: Front, request: Request): Time {
   const { searchParams } = new URL(request.url);
   const wait = searchParams.get("wait");
-  const timeout = searchParams.get("timeout") ?? request.headers.get("carillon-timeout");
+  const timeout = searchParams.get("timeout") ?? request.headers.get(timeoutHeader);
   try {
     const waitMs = wait === null ? 0 : duration(wait, "wait", 0, limits.waitMsMax);
-    return waitMs + (timeout === null ? limits.timeoutMs : duration(timeout, "timeout", 1, limits.timeoutMsMax));
+    const timeoutMs = timeout === null ? limits.timeoutMs : duration(timeout, "timeout", 1, limits.timeoutMsMax);
+    return { timeoutMs, waitMs };
   } catch {
-    // The other node will say what is wrong with it.
-    return limits.timeoutMs;
+    // A header the route has no use for, and has not looked at.
+    return { timeoutMs: limits.timeoutMs, waitMs: 0 };
   }
+}
+
+/** The header says it now, and the URL would win. The rest stays as it was sent, letter by letter. */
+function withoutTimeout(path: string): string {
+  const from = path.indexOf("?");
+  if (from === -1) return path;
+  const kept = path.slice(from + 1).split("&").filter((pair) => !/^timeout(=|$)/.test(pair));
+  return kept.length === 0 ? path.slice(0, from) : `${path.slice(0, from)}?${kept.join("&")}`;
 }
 
 /** Nothing was sent: the connection was never made. Bun names it itself, the others in the cause. */

@@ -3,8 +3,10 @@ import type { Context, Hono } from "hono";
 import { CarillonError } from "../../core/errors.ts";
 import type { Entry, IdempotentOptions, Key, Refused, ScanOptions, WriteResult } from "../../services/api.ts";
 import { GoneEntry } from "../../services/kv/gone.ts";
+import { admittedOf } from "./admission.ts";
 import { contentType, readBody } from "./body.ts";
 import { type Condition, readCondition, writeCondition } from "./conditions.ts";
+import { withinDeadline } from "./deadline.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, entryData, envelope, type Format, streamItem } from "./negotiate.ts";
@@ -24,7 +26,7 @@ import {
   writeParameters,
 } from "./params.ts";
 import { badRequest, problemReply, replayedHeaders } from "./problems.ts";
-import { streamReply } from "./streams.ts";
+import { streamFor, streamReply } from "./streams.ts";
 import { valueHeaders } from "./value_headers.ts";
 import { changed } from "./watch_routes.ts";
 
@@ -88,6 +90,7 @@ async function getEntry(front: Front, request: Request, key: Key, query: Query):
   const urls = context.locate?.("key", key) ?? null;
   if (urls !== null) return forward(front, request, urls);
   const { kv } = context.carillon;
+  if (waitMs > 0) admittedOf(request)?.linger();
   const until = performance.now() + waitMs;
   for (;;) {
     const { entry, position } = await kv.read(key, options);
@@ -128,7 +131,7 @@ async function putEntry(front: Front, request: Request, key: Key, query: Query):
   if (urls !== null) return forward(front, request, urls);
   const value = { bytes: await readBody(request, limits.valueBytesMax), type };
   const { kv } = context.carillon;
-  const result = await putUnder(kv, condition, key, value, options);
+  const result = await putUnder(kv, condition, key, value, withinDeadline(request, options, limits));
   if (!result.ok) return conditionFailed(request, "put", key, condition, result);
   return {
     status: result.created ? 201 : 204,
@@ -235,10 +238,8 @@ async function streamScan(front: Front, request: Request, format: Format, option
   options.limit = Math.min(limit, streamPageEntries);
   const first = await kv.scan(options);
   return streamReply({
+    ...streamFor(front, request),
     format,
-    heartbeatMs: front.limits.heartbeatMs,
-    signal: request.signal,
-    headOnly: request.method === "HEAD",
     position: first.position,
     open: async function* (signal) {
       let page = first;

@@ -1,11 +1,12 @@
 /** GET /v1/logs/{log}/records: a page, a stream to the tail, or a stream that follows it. */
 import type { LogPage, LogReadOptions, LogRecord } from "../../services/api.ts";
+import { admittedOf } from "./admission.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, envelope, type Format, recordData, streamItem } from "./negotiate.ts";
 import { duration, flagParameter, fromParameter, type Mutable, numberParameter, queryOf, readOptions, readParameters } from "./params.ts";
 import { badRequest } from "./problems.ts";
-import { streamReply } from "./streams.ts";
+import { streamFor, streamReply } from "./streams.ts";
 
 const known = ["from", "limit", "bytes", "clamp", "wait", "follow", ...readParameters];
 /** As the KV pages: more would exceed what our own decoder takes as one value. */
@@ -42,6 +43,7 @@ export async function readLog(front: Front, request: Request, name: string): Pro
   }
   const urls = context.locate?.("log", name) ?? null;
   if (urls !== null) return forward(front, request, urls);
+  if (wait !== undefined) admittedOf(request)?.linger();
   if (streams) return streamLog(front, request, name, { format, endless, options, limit: limit ?? Infinity });
   if (limit !== undefined || format === "cbor") {
     options.limit = format === "cbor" ? Math.min(limit ?? limits.pageItems, cborPageRecords) : limit!;
@@ -77,17 +79,18 @@ async function streamLog(front: Front, request: Request, name: string, { format,
   if (options.from === undefined && endless) options.from = (await log.info(options)).next;
   options.limit = Math.min(limit, streamPageRecords);
   const first = await log.read(options);
+  let onward = first.records[0]?.offset ?? first.next;
   return streamReply({
+    ...streamFor(front, request),
     format,
-    heartbeatMs: front.limits.heartbeatMs,
-    signal: request.signal,
-    headOnly: request.method === "HEAD",
+    resume: () => ({ from: onward }),
     headers: { "carillon-tail": String(first.tail) },
     position: first.position,
     open: async function* (signal) {
       const rest = endless ? log.tail({ from: first.next, signal }) : upTo(first.tail);
       let left = limit;
       for await (const record of chain(first, rest)) {
+        onward = record.offset + 1;
         yield streamItem(format, recordData(format, record), "record", String(record.offset));
         if (--left <= 0) return;
       }

@@ -4,6 +4,7 @@ import { CarillonError } from "../../core/errors.ts";
 import type { Appended, AppendResult, Log, LogInfo } from "../../services/api.ts";
 import { contentType, jsonObject, mediaType, parseJson, readBody, readJsonObject, textField, wholeNumberField } from "./body.ts";
 import { readCondition } from "./conditions.ts";
+import { withinDeadline } from "./deadline.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, envelope } from "./negotiate.ts";
@@ -57,7 +58,8 @@ async function createLog(front: Front, request: Request, name: string): Promise<
   if (urls !== null) return forward(front, request, urls);
   const body = await readJsonObject(request, limits.batchBodyBytesMax, ["group"]);
   const group = textField(body, "group");
-  const { created, ...info } = await context.carillon.log(name).create(group === undefined ? options : { ...options, group });
+  const left = withinDeadline(request, options, limits);
+  const { created, ...info } = await context.carillon.log(name).create(group === undefined ? left : { ...left, group });
   const headers = infoHeaders(info);
   if (created) headers["location"] = `/v1/logs/${encodeURIComponent(name)}`;
   return envelope("json", created ? 201 : 200, { ...info, created }, headers);
@@ -85,7 +87,8 @@ async function append(front: Front, request: Request, name: string): Promise<Rep
   const urls = context.locate?.("log", name) ?? null;
   if (urls !== null) return forward(front, request, urls);
   const { records, single } = await readRecords(request, limits);
-  const conditional = expect === undefined ? options : { ...options, expect };
+  const left = withinDeadline(request, options, limits);
+  const conditional = expect === undefined ? left : { ...left, expect };
   const log = context.carillon.log(name);
   const result = single ? await log.append(records[0]!, conditional) : await log.appendAll(records, conditional);
   return result.ok ? appended(name, result) : unexpected(name, result, expect!);
@@ -122,7 +125,7 @@ async function appendToSeveral(front: Front, request: Request): Promise<Reply | 
     const urls = context.locate?.("logs", logs.join(",")) ?? null;
     if (urls !== null) return forward(front, request, urls);
     const { records } = await readRecords(request, limits);
-    return severalAppended(await context.carillon.append(logs, records, options));
+    return severalAppended(await context.carillon.append(logs, records, withinDeadline(request, options, limits)));
   }
   const type = mediaType(contentType(request));
   if (type !== "" && type !== "application/json" && type !== recordsType) {
@@ -141,7 +144,7 @@ async function appendToSeveral(front: Front, request: Request): Promise<Reply | 
   const records = recordsField(body, limits);
   const urls = context.locate?.("logs", names.join(",")) ?? null;
   if (urls !== null) return forward(front, request, urls, bytes);
-  return severalAppended(await context.carillon.append(names, records, options));
+  return severalAppended(await context.carillon.append(names, records, withinDeadline(request, options, limits)));
 }
 
 function severalAppended(results: readonly Appended[]): Reply {
@@ -189,6 +192,6 @@ async function trim(front: Front, request: Request, name: string): Promise<Reply
   const before = inUrl ?? inBody;
   if (before === undefined) throw badRequest("Cannot trim: give ?before=OFFSET, the first offset to keep", { parameter: "before" });
   const log: Log = context.carillon.log(name);
-  const { replayed, ...info } = await log.trim(before, options);
+  const { replayed, ...info } = await log.trim(before, withinDeadline(request, options, limits));
   return envelope("json", 200, info, { ...infoHeaders(info), ...replayedHeaders(replayed ? { replayed } : {}) });
 }

@@ -74,7 +74,9 @@ export function metricsText(front: Front): string {
   writeGroups(page, front);
   writeMerges(page, front);
   writeLinks(page, front);
+  writeDoor(page, front);
   writeMachine(page, front);
+  writeHealth(page, front);
   return page.toString();
 }
 
@@ -183,6 +185,49 @@ function writeLinks(page: Page, { context: { view, names, metrics } }: Front): v
     "carillon_link_queued_bytes",
     "Bytes waiting to be sent.",
     links.flatMap(({ peer, transport, queuedBytes }) => queuedBytes === undefined ? [] : [[{ peer, transport }, queuedBytes] as const]),
+  );
+}
+
+function writeDoor(page: Page, { admission, events }: Front): void {
+  const { requests, bytes, streams, refused } = admission.stats();
+  page.gauge("carillon_admission_requests", "Requests under way.", [[{}, requests]]);
+  page.gauge("carillon_admission_bytes", "Bytes of their bodies.", [[{}, bytes]]);
+  page.gauge("carillon_admission_streams", "Open streams, and requests that wait for something to happen.", [[{}, streams]]);
+  page.counter("carillon_admission_refused_total", "Requests refused because too much was under way.", [[{}, refused]]);
+  page.counter(
+    "carillon_events_total",
+    "Events, as /v1/events tells them.",
+    Array.from(events.counts, ([kind, count]) => [{ kind }, count] as const),
+  );
+}
+
+function writeHealth(page: Page, { context: { health } }: Front): void {
+  const checkpoints = (health?.checkpoints?.() ?? []).map((checkpoint) => ({ label: { group: checkpoint.group }, ...checkpoint }));
+  page.gauge(
+    "carillon_checkpoint_age_seconds",
+    "Since the newest checkpoint was made or taken over.",
+    checkpoints.flatMap(({ label, ageMs }) => ageMs === null ? [] : [[label, ageMs / 1_000] as const]),
+  );
+  page.gauge("carillon_checkpoint_bytes", "Size of the newest checkpoint.", checkpoints.map(({ label, bytes }) => [label, bytes] as const));
+  page.counter("carillon_checkpoint_made_total", "Checkpoints made.", checkpoints.map(({ label, made }) => [label, made] as const));
+  page.counter(
+    "carillon_checkpoint_installed_total",
+    "Checkpoints taken over from other nodes.",
+    checkpoints.map(({ label, installed }) => [label, installed] as const),
+  );
+  page.gauge(
+    "carillon_group_trimmed",
+    "The log is forgotten up to this entry.",
+    (health?.trims?.() ?? []).map(({ group, upTo }) => [{ group }, upTo] as const),
+  );
+  const repairs = health?.repairs?.();
+  page.counter("carillon_journal_damaged_records_total", "Damaged records found.", some(repairs?.found));
+  page.counter("carillon_journal_repaired_records_total", "Damaged records repaired.", some(repairs?.repaired));
+  const disk = health?.disk?.();
+  page.gauge(
+    "carillon_disk_full",
+    "1 while writes are refused for want of space.",
+    some(disk === undefined ? undefined : Number(disk.full)),
   );
 }
 

@@ -2,11 +2,12 @@
 import type { Hono } from "hono";
 import type { DeliveryEvent } from "../../services/api.ts";
 import { contentType, readBody } from "./body.ts";
+import { withinDeadline } from "./deadline.ts";
 import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, envelope, eventData, streamItem } from "./negotiate.ts";
 import { checkedPosition, namesParameter, numberParameter, queryOf, refusePromises, writeOptions, writeParameters } from "./params.ts";
-import { streamReply } from "./streams.ts";
+import { streamFor, streamReply } from "./streams.ts";
 
 export function addMulticastRoutes(app: Hono, front: Front): void {
   front.add(app, "POST", "/v1/multicast", (c) => multicast(front, c.req.raw));
@@ -23,13 +24,13 @@ async function multicast(front: Front, request: Request): Promise<Reply | Respon
   const urls = context.locate?.("groups", groups.join(",")) ?? null;
   if (urls !== null) return forward(front, request, urls);
   const value = { bytes: await readBody(request, limits.valueBytesMax), type };
-  const { position } = await context.carillon.multicast(groups, value, options);
+  const { position } = await context.carillon.multicast(groups, value, withinDeadline(request, options, limits));
   return envelope("json", 201, { position });
 }
 
 /** Endless, unless `limit` says after how many messages it ends. */
 function deliveries(front: Front, request: Request): Promise<Reply | Response> {
-  const { context, limits } = front;
+  const { context } = front;
   const query = queryOf(request.url, ["groups", "after", "limit"]);
   const groups = namesParameter(query, "groups", "group");
   const format = accepted(request.headers.get("accept"), ["ndjson", "sse", "cbor-seq"]);
@@ -40,14 +41,15 @@ function deliveries(front: Front, request: Request): Promise<Reply | Response> {
   const limit = numberParameter(query, "limit", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
   const urls = context.locate?.("groups", groups.join(",")) ?? null;
   if (urls !== null) return forward(front, request, urls);
+  let last = after;
   return streamReply({
+    ...streamFor(front, request),
     format,
-    heartbeatMs: limits.heartbeatMs,
-    signal: request.signal,
-    headOnly: request.method === "HEAD",
+    resume: () => last === undefined ? undefined : { after: last },
     open: async function* (signal) {
       let left = limit;
       for await (const event of context.carillon.deliveries(groups, after === undefined ? { signal } : { after, signal })) {
+        last = idOf(event) ?? last;
         yield streamItem(format, eventData(format, event), event.kind, idOf(event));
         if (event.kind === "message" && --left <= 0) return;
       }

@@ -50,7 +50,12 @@ export const problems: Readonly<Record<ErrorCode, Problem>> = {
   "no-spanning-group": problem(422, "No group spans these", "A message to several groups needs one group that spans them all."),
   "no-partition": problem(422, "No partition", "No group orders this key."),
   "key-reused": problem(422, "Key reused", "This Idempotency-Key belongs to another request. Every write needs a key of its own."),
-  overloaded: problem(429, "Overloaded", "Too much is in flight here. Nothing was written; try again after `retryAfterMs`."),
+  overloaded: problem(429, "Overloaded", "Too much is under way here. Nothing was written; try again after `retryAfterMs`."),
+  "slow-reader": problem(
+    503,
+    "Reader too slow",
+    "The stream was full and nobody read it for too long, so it was ended. `resume` has the parameters to go on with.",
+  ),
   "no-quorum": problem(503, "No quorum", "Too few acceptors of the group can be reached."),
   joining: problem(503, "Still joining", "This node has not caught up yet; ask another or try again."),
   draining: problem(503, "Draining", "This node is about to stop; ask another."),

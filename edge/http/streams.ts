@@ -1,10 +1,12 @@
 /**
  * A response that goes on: items are pulled one by one as the client takes them, a quiet stream says so now and then, and
- * whoever leaves first (client, node, limit) ends everything behind it.
+ * whoever leaves first (client, node, limit) ends everything behind it. A client that stands still is left behind.
  */
+import { CarillonError } from "../../core/errors.ts";
+import { type Admitted, admittedOf } from "./admission.ts";
 import { type Format, heartbeatOf, mediaTypeOf, streamItem } from "./negotiate.ts";
 import { asCarillonError, problemDocument } from "./problems.ts";
-import type { Reply } from "./endpoint.ts";
+import type { Front, Reply } from "./endpoint.ts";
 
 /** One encoded piece at a time. */
 export type Pieces = AsyncIterator<Uint8Array>;
@@ -17,14 +19,37 @@ const patienceMs = 5;
 export interface StreamOptions {
   readonly format: Format;
   readonly heartbeatMs: number;
+  /** A client that has not taken anything for so long, while there is something to take, is cut off. */
+  readonly standstillMs: number;
   /** Of the request: a client that leaves aborts it. */
   readonly signal: AbortSignal;
+  /** Of the request, which only waits from here on. */
+  readonly admitted?: Admitted | undefined;
   /** Makes the pieces. Its own signal ends when the stream does, for whatever reason. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+  /** Query parameters with which a new request goes on behind what has been handed out; undefined: it has to begin again. */
+  readonly resume?: () => Readonly<Record<string, string | number>> | undefined;
+  readonly onCut?: () => void;
   readonly headers?: Record<string, string>;
   readonly position?: string;
   /** HEAD: the headers of the stream without starting it. */
   readonly headOnly: boolean;
+}
+
+/** What every stream takes from the request it answers. */
+export function streamFor(
+  front: Front,
+  request: Request,
+): Pick<StreamOptions, "heartbeatMs" | "standstillMs" | "signal" | "admitted" | "headOnly" | "onCut"> {
+  const { heartbeatMs, standstillMs } = front.limits;
+  return {
+    heartbeatMs,
+    standstillMs,
+    signal: request.signal,
+    admitted: admittedOf(request),
+    headOnly: request.method === "HEAD",
+    onCut: () => front.context.onCut?.(new URL(request.url).pathname),
+  };
 }
 
 /** Throws what the stream throws before its first item, so that bad requests get a status; later failures are its last item. */
@@ -35,6 +60,7 @@ export async function streamReply(options: StreamOptions): Promise<Reply> {
   headers["x-accel-buffering"] = "no";
   const place = options.position === undefined ? {} : { position: options.position };
   if (options.headOnly) return { status: 200, headers, ...place };
+  options.admitted?.linger();
   const ending = new AbortController();
   const pieces = options.open(ending.signal)[Symbol.asyncIterator]();
   const first = pieces.next();
@@ -51,45 +77,66 @@ export async function streamReply(options: StreamOptions): Promise<Reply> {
   } finally {
     clearTimeout(patience);
   }
-  return { status: 200, headers, ...place, body: () => bodyOf(options, pieces, first, ending, opener) };
+  return { status: 200, headers, ...place, body: (ended) => bodyOf(options, pieces, first, ending, opener, ended) };
 }
 
 function bodyOf(
-  { format, heartbeatMs, signal }: StreamOptions,
+  { format, heartbeatMs, standstillMs, signal, resume, onCut }: StreamOptions,
   pieces: Pieces,
   first: Promise<IteratorResult<Uint8Array>>,
   ending: AbortController,
   opener: boolean,
+  ended: () => void,
 ): ReadableStream<Uint8Array> {
   const heartbeat = heartbeatOf(format);
   let beat: ReturnType<typeof setInterval> | undefined;
+  let watch: ReturnType<typeof setInterval> | undefined;
+  /** Since when the queue has been full, which is as long as the client has taken nothing. */
+  let fullSince = Infinity;
   let quiet = true;
   let next: Promise<IteratorResult<Uint8Array>> | null = first;
   const end = (): void => {
     clearInterval(beat);
+    clearInterval(watch);
     signal.removeEventListener("abort", end);
+    ended();
     if (ending.signal.aborted) return;
     ending.abort();
     // A generator that waits ends by its signal; return() is for one that would yield once more.
     pieces.return?.().catch(() => {});
+  };
+  const add = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: Uint8Array): void => {
+    controller.enqueue(bytes);
+    if ((controller.desiredSize ?? 0) <= 0) fullSince = performance.now();
+  };
+  const cut = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+    end();
+    onCut?.();
+    // It stands behind what the client has not read, for when it reads again.
+    controller.enqueue(streamItem(format, problemDocument(standsStill(standstillMs, resume?.())), "problem", null));
+    controller.close();
   };
   return new ReadableStream<Uint8Array>({
     start(controller): void {
       // Runtimes send the headers with the first bytes: say something, or the client waits for both.
       if (opener) controller.enqueue(heartbeat);
       beat = setInterval(() => {
-        if (quiet && (controller.desiredSize ?? 0) > 0) controller.enqueue(heartbeat);
+        if (quiet && (controller.desiredSize ?? 0) > 0) add(controller, heartbeat);
         quiet = true;
       }, heartbeatMs);
+      watch = setInterval(() => {
+        if (performance.now() - fullSince >= standstillMs) cut(controller);
+      }, standstillMs / 4);
       signal.addEventListener("abort", end);
       if (signal.aborted) end();
     },
     async pull(controller): Promise<void> {
+      fullSince = Infinity;
       try {
         const { done, value } = await (next ?? pieces.next());
         next = null;
         quiet = false;
-        if (!done) return controller.enqueue(value);
+        if (!done) return add(controller, value);
         end();
         controller.close();
       } catch (thrown) {
@@ -103,6 +150,14 @@ function bodyOf(
     },
     cancel: end,
   }, new ByteLengthQueuingStrategy({ highWaterMark: queueBytes }));
+}
+
+function standsStill(standstillMs: number, resume: Readonly<Record<string, string | number>> | undefined): CarillonError {
+  const onward = resume === undefined ? "begin again" : "go on from `resume`";
+  return new CarillonError("slow-reader", `Cannot go on with this stream: nobody has read it for ${standstillMs / 1_000} s; ${onward}`, {
+    retryable: true,
+    ...(resume === undefined ? {} : { facts: { resume } }),
+  });
 }
 
 /** A stream the client has cancelled is closed already and says so by throwing. */

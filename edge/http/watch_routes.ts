@@ -6,7 +6,7 @@ import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, changeData, streamItem } from "./negotiate.ts";
 import { bytesParameter, checkedPosition, type Mutable, numberParameter, type Query, queryOf } from "./params.ts";
-import { streamReply } from "./streams.ts";
+import { streamFor, streamReply } from "./streams.ts";
 
 const known = ["key", "key64", "prefix", "prefix64", "start", "start64", "end", "end64", "after", "limit"];
 
@@ -16,7 +16,7 @@ export function addWatchRoutes(app: Hono, front: Front): void {
 
 /** Endless, unless `limit` says after how many changes it ends. */
 function watch(front: Front, request: Request): Promise<Reply | Response> {
-  const { context, limits } = front;
+  const { context } = front;
   const query = queryOf(request.url, known);
   const range = rangeOf(query);
   const format = accepted(request.headers.get("accept"), ["ndjson", "sse", "cbor-seq"]);
@@ -27,17 +27,18 @@ function watch(front: Front, request: Request): Promise<Reply | Response> {
   const limit = numberParameter(query, "limit", 1, Number.MAX_SAFE_INTEGER) ?? Infinity;
   const urls = (range.key === undefined ? context.locate?.("scan", range.prefix ?? "") : context.locate?.("key", range.key)) ?? null;
   if (urls !== null) return forward(front, request, urls);
+  // Whoever went on behind an entry there was would miss the others: until it has caught up there is no place to go on from.
+  let placed = after !== undefined;
+  let last = after;
   return streamReply({
+    ...streamFor(front, request),
     format,
-    heartbeatMs: limits.heartbeatMs,
-    signal: request.signal,
-    headOnly: request.method === "HEAD",
+    resume: () => last === undefined ? undefined : { after: last },
     open: async function* (signal) {
       let left = limit;
-      // Whoever went on behind an entry there was would miss the others: until it has caught up there is no place to go on from.
-      let placed = after !== undefined;
       for await (const change of context.carillon.kv.watch(range, after === undefined ? { signal } : { after, signal })) {
         if (change.kind === "caught-up") placed = true;
+        if (placed) last = positionOf(change);
         yield streamItem(format, changeData(format, change), change.kind, placed ? positionOf(change) : null);
         if (change.kind !== "caught-up" && --left <= 0) return;
       }

@@ -146,6 +146,24 @@ describe("looking", () => {
     expect(text.stdout).toContain("ready");
   });
 
+  test("events are a line each, or documents; followed, they go on until there were enough", async () => {
+    const rows = (await carillon(["events"])).stdout.trimEnd().split("\n").map((line) => line.split("\t"));
+    expect(rows.slice(0, 2).map(([, node, kind, text]) => [node, kind, text])).toEqual([
+      ["dev", "coordinates", "coordinates group main: nobody did before"],
+      ["dev", "ready", "is ready"],
+    ]);
+    const document = JSON.parse((await carillon(["events", "--json"])).stdout);
+    expect([document.events[0].why, document.next]).toEqual(["first", document.events.at(-1).id]);
+    const newest = (await carillon(["events", "--ndjson", "-n", "1"])).stdout;
+    expect(JSON.parse(newest)).toEqual(document.events.at(-1));
+    const followed = await carillon(["events", "--follow", "--count", "2", "--ndjson"]);
+    expect(followed.stdout.trimEnd().split("\n").map((line) => JSON.parse(line))).toEqual(document.events.slice(0, 2));
+    const behind = await carillon(["events", "--after", document.events[0].id, "--ndjson"]);
+    expect(behind.stdout.trimEnd().split("\n").map((line) => JSON.parse(line))).toEqual(document.events.slice(1));
+    expect((await carillon(["events", "--after", "yesterday"])).code).toBe(2);
+    expect((await carillon(["events", "--follow", "--url", "http://127.0.0.1:9"])).code).toBe(5);
+  });
+
   test("version is that of the program, and of the node if one answers", async () => {
     expect((await carillon(["version"])).stdout.split("\n").map((line) => line.slice(0, 14))).toEqual([
       `carillon ${version}`,

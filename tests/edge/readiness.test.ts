@@ -22,11 +22,21 @@ function notReady(self: number, coordinated: readonly string[], silent: readonly
     coordinates: 0,
     logBallot: 0,
     decided: 0,
+    frontier: { major: 0, group: id, minor: 0 },
   }));
   const peers = topology.nodes.filter(({ id }) => id !== self)
     .map(({ id }) => ({ node: id, heardAt: 0, rttMs: 1, suspected: silent.includes(id) }));
   const view = { groups, peers, subscriptions: [] } as unknown as NodeView;
-  return clusterStatus({ self, topology, durability: "sync", position: "0".repeat(20), view }).notReady;
+  return clusterStatus({
+    self,
+    topology,
+    durability: "sync",
+    position: "0".repeat(20),
+    view,
+    now: { mono: 0, wall: 0 },
+    journalBytes: 0,
+    upMs: 0,
+  }).notReady;
 }
 
 test("a node that has all it needs is ready", () => expect(notReady(1, ["home", "away", "world"], [])).toEqual([]));

@@ -79,6 +79,23 @@ test("whoever waits too long is told, never early and at most a sixteenth late",
   expect([requests.count, timers.armed]).toEqual([0, 0]);
 });
 
+test("however many different time-outs there are, few timers serve them", async () => {
+  const { timers, requests } = setUp();
+  const late: number[] = [];
+  let now = 0;
+  for (let timeoutMs = 9_000; timeoutMs < 10_000; timeoutMs += 10) {
+    requests.ask(call({ timeoutMs }), () => {}).catch((error: CarillonError) => {
+      expect(error.message).toBe(`Cannot ask: no answer within ${timeoutMs} ms`);
+      late.push((now - timeoutMs) / timeoutMs);
+    });
+  }
+  expect(timers.armed).toBeLessThan(40);
+  for (; requests.count > 0 && now < 20_000; now += 50) await timers.advance(50);
+  expect(late.length).toBe(100);
+  expect(Math.min(...late)).toBeGreaterThanOrEqual(0);
+  expect(Math.max(...late)).toBeLessThan(1 / 8 + 0.01);
+});
+
 test("every ending says what is known of the outcome", async () => {
   const { timers, requests } = setUp();
   const abort = new AbortController();

@@ -98,6 +98,10 @@ const table: readonly Row[] = [
   [400, "bad-request", "PUT", "/v1/logs/new", { "idempotency-key": "a" }],
   [400, "bad-request", "POST", "/v1/multicast?groups=main", { "idempotency-key": "a" }, "x"],
   [400, "bad-request", "POST", "/v1/logs/l/records", { "producer-id": "a" }, "x"],
+  // Events.
+  [400, "bad-request", "GET", "/v1/events?after=yesterday"],
+  [400, "bad-request", "GET", "/v1/events?follow"],
+  [400, "bad-request", "GET", "/v1/events", { accept: "text/event-stream", "last-event-id": "-1" }],
   // Queries.
   [400, "bad-request", "GET", "/v1/kv/k?consistency=strong"],
   [400, "bad-request", "GET", "/v1/kv/k?consistency=local&consistency=local"],

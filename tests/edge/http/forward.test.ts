@@ -180,6 +180,40 @@ describe("when the other node does not answer", () => {
     await server.stop(true);
   });
 
+  test("the other node is given the time that is left, and a request without any left is not sent", async () => {
+    const seen: (string | null)[][] = [];
+    const server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch({ url, headers }) {
+        seen.push([new URL(url).pathname + new URL(url).search, headers.get("carillon-timeout")]);
+        return new Response(null, { status: 204 });
+      },
+    });
+    await using cluster = await lost([`http://127.0.0.1:${server.port}`]);
+    const node = cluster.nodes[0]!;
+    const slowly = (ms: number): ReadableStream<Uint8Array> =>
+      new ReadableStream({
+        async start(controller) {
+          await new Promise((resolve) => setTimeout(resolve, ms));
+          controller.close();
+        },
+      });
+    const put = (path: string, ms: number, headers: Record<string, string> = {}): Promise<Response> =>
+      node.request(path, { method: "PUT", body: slowly(ms), headers, duplex: "half" } as RequestInit);
+    expect((await put("/v1/kv/a%2Fb?timeout=5s", 100)).status).toBe(204);
+    expect((await put("/v1/kv/k", 100, { "carillon-timeout": "5s" })).status).toBe(204);
+    const late = await put("/v1/kv/k?timeout=50ms", 100);
+    expect([late.status, await late.json()]).toMatchObject([504, { code: "timeout", outcome: "none" }]);
+    expect(seen.map(([path]) => path)).toEqual(["/v1/kv/a%2Fb", "/v1/kv/k"]);
+    for (const [, left] of seen) {
+      expect(left).toMatch(/^\d+ms$/);
+      expect(parseInt(left!)).toBeLessThanOrEqual(4_950);
+      expect(parseInt(left!)).toBeGreaterThan(1_000);
+    }
+    await server.stop(true);
+  });
+
   test("a node that says nothing is given up behind the deadline", async () => {
     const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } });
     await using cluster = await lost([`http://127.0.0.1:${silent.port}`]);

@@ -10,6 +10,8 @@ import { CoreNode } from "../../../core/node.ts";
 import { parseTopology, type Topology, type TopologyInput } from "../../../core/topology.ts";
 import { decodeCbor, encodeCbor } from "../../../edge/codec/cbor.ts";
 import { clusterStatus } from "../../../edge/embedded/status.ts";
+import { Events } from "../../../edge/events/events.ts";
+import { Observer } from "../../../edge/events/observer.ts";
 import { Host } from "../../../edge/host.ts";
 import { type App, type AppContext, createApp } from "../../../edge/http/app.ts";
 import { type Journal, openJournal } from "../../../edge/journal/journal.ts";
@@ -21,6 +23,7 @@ export interface TestNode {
   readonly name: string;
   readonly app: App;
   readonly services: Services;
+  readonly observer: Observer;
   /** `app.request` with a path. */
   request(path: string, init?: RequestInit): Promise<Response>;
 }
@@ -43,6 +46,7 @@ export async function startNodes(
   while ([...members.values()].some((member) => member.core.view().groups.some(({ coordinator }) => coordinator === 0))) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+  for (const { observer } of nodes) observer.look();
   return {
     nodes,
     topology,
@@ -64,7 +68,27 @@ function nodeOf(name: string, member: Member, topology: Topology, extra: Partial
   const nameOfGroup = (id: number): string => topology.groups.find((group) => group.id === id)?.name ?? String(id);
   const { self } = member.orderer;
   const status = (): ClusterStatus =>
-    clusterStatus({ self, topology, durability: "memory", position: services.position(), view: member.core.view() });
+    clusterStatus({
+      self,
+      topology,
+      durability: "memory",
+      position: services.position(),
+      view: member.core.view(),
+      now: clock.now(),
+      journalBytes: 0,
+      upMs: 0,
+    });
+  const names = { node: nameOfNode, group: nameOfGroup };
+  const events = new Events(name);
+  const observer = new Observer({
+    self,
+    names,
+    view: () => member.core.view(),
+    now: () => clock.now().mono,
+    notReady: () => status().notReady,
+    draining: () => false,
+    refused: () => 0,
+  }, (happening) => events.tell(happening));
   const app = createApp({
     carillon: { ...services, status: () => Promise.resolve(status()) },
     nodeName: name,
@@ -72,11 +96,12 @@ function nodeOf(name: string, member: Member, topology: Topology, extra: Partial
     position: () => services.position(),
     view: () => member.core.view(),
     now: () => clock.now(),
-    names: { node: nameOfNode, group: nameOfGroup },
+    names,
+    events,
     metrics: { services: () => services.stats() },
     ...extra,
   });
-  return { name, app, services, request: async (path, init) => await app.request(path, init) };
+  return { name, app, services, observer, request: async (path, init) => await app.request(path, init) };
 }
 
 /** A core on its host, with a journal in memory and the other nodes for a network. */

@@ -7,12 +7,20 @@ const utf8 = new TextEncoder();
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function options(open: StreamOptions["open"], more: Partial<StreamOptions> = {}): StreamOptions {
-  return { format: "ndjson", heartbeatMs: 1_000, signal: new AbortController().signal, headOnly: false, open, ...more };
+  return {
+    format: "ndjson",
+    heartbeatMs: 1_000,
+    standstillMs: 60_000,
+    signal: new AbortController().signal,
+    headOnly: false,
+    open,
+    ...more,
+  };
 }
 
 async function bodyOf(options: StreamOptions): Promise<ReadableStream<Uint8Array>> {
   const { body } = await streamReply(options);
-  return (body as () => ReadableStream<Uint8Array>)();
+  return (body as (ended: () => void) => ReadableStream<Uint8Array>)(() => {});
 }
 
 async function textOf(options: StreamOptions): Promise<string> {
@@ -83,6 +91,38 @@ test("a client that does not read is not read for", async () => {
   expect(produced).toBeGreaterThanOrEqual(20);
   expect(produced).toBeLessThan(20 + 10);
   await reader.cancel();
+});
+
+test("a client that stands still is cut off, and told where to go on behind what it has not read", async () => {
+  let cuts = 0;
+  let stopped = false;
+  let last = 0;
+  const body = await bodyOf(options(async function* (signal) {
+    signal.addEventListener("abort", () => stopped = true);
+    for (;;) yield utf8.encode(`${++last}${" ".repeat(16 << 10)}\n`);
+  }, { standstillMs: 40, resume: () => ({ from: last + 1 }), onCut: () => cuts++ }));
+  while (cuts === 0) await sleep(5);
+  expect(stopped).toBe(true);
+  const lines = (await new Response(body).text()).trimEnd().split("\n");
+  expect(lines.slice(0, -1).map(Number)).toEqual(Array.from({ length: last }, (_, index) => index + 1));
+  expect(last).toBeLessThan(10);
+  expect(JSON.parse(lines.at(-1)!)).toMatchObject({ code: "slow-reader", retryable: true, outcome: "none", resume: { from: last + 1 } });
+  expect(cuts).toBe(1);
+});
+
+test("a client that takes its time, but takes, is not cut off", async () => {
+  const body = await bodyOf(options(async function* () {
+    for (let item = 0; item < 12; item++) yield new Uint8Array(64 << 10).fill(10);
+  }, { standstillMs: 40, onCut: () => expect.unreachable() }));
+  let bytes = 0;
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    bytes += value.byteLength;
+    await sleep(10);
+  }
+  expect(bytes).toBe(12 * (64 << 10));
 });
 
 test("a client that cancels ends what is behind it, also while it waits", async () => {

@@ -1,0 +1,141 @@
+/**
+ * The one door of a node: how much it takes on at once. Whoever comes while the house is full is told so at once, before the body
+ * is read; whoever is in gets an answer in time, because nobody waits in a queue that is longer than the work of a moment.
+ */
+import { CarillonError } from "../../core/errors.ts";
+
+export interface AdmissionLimits {
+  /** Requests under way. */
+  readonly requestsMax: number;
+  /** What they brought along. A body of unknown length counts as it comes. */
+  readonly requestBytesMax: number;
+  /** Streams that are open, and requests that were told to wait until something happens: they cost memory and no work. */
+  readonly streamsMax: number;
+}
+
+export const defaultAdmissionLimits: AdmissionLimits = {
+  requestsMax: 2_048,
+  requestBytesMax: 64 << 20,
+  streamsMax: 4_096,
+};
+
+/** What is under way now, and what was turned away since the process started. */
+export interface AdmissionStats {
+  readonly requests: number;
+  readonly bytes: number;
+  readonly streams: number;
+  readonly refused: number;
+}
+
+/** The work of about this long is what a full house holds: then there is room again. */
+const retryAfterMs = 1_000;
+
+export class Admission {
+  readonly #limits: AdmissionLimits;
+  #requests = 0;
+  #bytes = 0;
+  #streams = 0;
+  #refused = 0;
+
+  constructor(limits: Partial<AdmissionLimits> = {}) {
+    this.#limits = { ...defaultAdmissionLimits, ...limits };
+  }
+
+  /** Nobody else gets in before somebody has left. */
+  get full(): boolean {
+    return this.#requests >= this.#limits.requestsMax;
+  }
+
+  /** Turns one away from a full house. The same for everybody, so that whoever does this often can say it once. */
+  refuse(): CarillonError {
+    return this.#refusal(`${this.#limits.requestsMax} requests are under way in this node`);
+  }
+
+  /** `bytes`: of the body, as far as its length is announced. Throws `overloaded`; the newest goes, for the others are half done. */
+  enter(request: Request, bytes: number): Admitted {
+    if (this.full) throw this.refuse();
+    this.hold(bytes);
+    this.#requests++;
+    const admitted = new Admitted(this, bytes);
+    inside.set(request, admitted);
+    return admitted;
+  }
+
+  stats(): AdmissionStats {
+    return { requests: this.#requests, bytes: this.#bytes, streams: this.#streams, refused: this.#refused };
+  }
+
+  // ── What the admitted call ────────────────────────────────────────────────────────────────────────────────────────
+
+  hold(bytes: number): void {
+    if (this.#bytes + bytes > this.#limits.requestBytesMax) {
+      throw this.#refusal(`${this.#bytes} bytes of requests are under way in this node`);
+    }
+    this.#bytes += bytes;
+  }
+
+  linger(): void {
+    if (this.#streams >= this.#limits.streamsMax) throw this.#refusal(`${this.#streams} streams are open in this node`);
+    this.#streams++;
+    this.#requests--;
+  }
+
+  leave(bytes: number, lingering: boolean): void {
+    this.#bytes -= bytes;
+    if (lingering) this.#streams--;
+    else this.#requests--;
+  }
+
+  /** One more was refused by whoever has said `refuse` before. */
+  count(): void {
+    this.#refused++;
+  }
+
+  #refusal(state: string): CarillonError {
+    this.#refused++;
+    return new CarillonError("overloaded", `Cannot take this on now: ${state}`, { retryable: true, retryAfterMs });
+  }
+}
+
+const inside = new WeakMap<Request, Admitted>();
+
+/** Undefined for a request that nobody had to let in. */
+export function admittedOf(request: Request): Admitted | undefined {
+  return inside.get(request);
+}
+
+/** One request that is in. Whoever let it in sees that it leaves. */
+export class Admitted {
+  /** When it came: a deadline counts from there. */
+  readonly since: number = performance.now();
+  readonly #admission: Admission;
+  #bytes: number;
+  #lingering = false;
+  #left = false;
+
+  constructor(admission: Admission, bytes: number) {
+    this.#admission = admission;
+    this.#bytes = bytes;
+  }
+
+  /** More of the body has come than was announced. Throws `overloaded`. */
+  hold(bytes: number): void {
+    if (this.#left) return;
+    this.#admission.hold(bytes);
+    this.#bytes += bytes;
+  }
+
+  /** From now on it only waits for something to happen. Throws `overloaded`. */
+  linger(): void {
+    if (this.#left || this.#lingering) return;
+    this.#admission.linger();
+    this.#lingering = true;
+  }
+
+  /** Doing it again does nothing. */
+  leave(): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.#admission.leave(this.#bytes, this.#lingering);
+  }
+}
