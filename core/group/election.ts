@@ -324,7 +324,9 @@ export class Election {
     const preferred = spec.acceptors[0]!;
     if (preferred === context.self) return;
     const beat = this.#group.beatOf(preferred);
-    const level = beat !== null && beat.voting && this.#wouldHear(preferred) && beat.logBallot === log.ballot && beat.last >= log.decided;
+    // Under load its word is always a little old: level is who lacks no more than what may be in flight.
+    const level = beat !== null && beat.voting && this.#wouldHear(preferred) && beat.logBallot === log.ballot &&
+      beat.last + context.limits.windowEntries >= log.decided;
     if (!level) this.#preferredLevelSince = Infinity;
     else if (this.#preferredLevelSince === Infinity) this.#preferredLevelSince = context.now;
     else if (context.now >= this.#preferredLevelSince + handBackMs) this.handOver(preferred);
