@@ -79,6 +79,11 @@ export class RealNode {
     return this.#process !== null && this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
+  /** It ended by a signal, not by itself. */
+  get signalled(): boolean {
+    return this.#process !== null && this.#process.signalCode !== null;
+  }
+
   get pid(): number {
     if (this.#process === null) throw new Error(`Cannot tell the pid of ${this.name}: it was never started`);
     return this.#process.pid;
