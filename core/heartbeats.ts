@@ -49,6 +49,15 @@ export class Heartbeats {
     return this.#sentAt + Math.min(this.#interval(), this.#announced);
   }
 
+  /**
+   * Before anything is decided by the time: a node that stood still (held by its system, or busy with itself) finds
+   * everybody overdue, though only it was away.
+   */
+  noticeStall(): void {
+    const { now, limits, peers } = this.#context;
+    if (this.#sentAt !== -Infinity && now > this.wakeAt + limits.stallMs) peers.resume(now);
+  }
+
   onHeartbeat(from: NodeId, message: Heartbeat): void {
     const { peers, now, limits } = this.#context;
     const stranger = peers.incarnationOf(from) !== message.incarnation;

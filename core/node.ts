@@ -159,6 +159,7 @@ export class CoreNode {
   }
 
   drain(): Effects {
+    this.#heartbeats.noticeStall();
     if (this.#context.now >= this.#timersAt) this.#wake();
     this.#raiseCeiling();
     for (const group of this.#groups.values()) group.flush();

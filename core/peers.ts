@@ -29,6 +29,8 @@ export class Peers {
   readonly #peers = new Map<NodeId, Peer>();
   /** Nobody is suspected before it had time to speak. */
   #startedAt: Millis = 0;
+  /** Nor before we had time to listen. */
+  #resumedAt: Millis = -Infinity;
 
   constructor(self: NodeId, incarnation: number, nodes: readonly NodeId[], limits: Limits) {
     this.#limits = limits;
@@ -38,6 +40,11 @@ export class Peers {
 
   start(now: Millis): void {
     this.#startedAt = now;
+  }
+
+  /** This node stood still for a while: what the others said meanwhile has not been read yet. */
+  resume(now: Millis): void {
+    this.#resumedAt = now;
   }
 
   get nodes(): IterableIterator<NodeId> {
@@ -89,11 +96,15 @@ export class Peers {
 
   /** Until when silence is nothing to worry about; Infinity for this node itself. */
   suspectAt(node: NodeId): Millis {
+    return this.#peers.get(node)?.broken ? -Infinity : this.overdueAt(node);
+  }
+
+  /** The same, whatever the link says. */
+  overdueAt(node: NodeId): Millis {
     const peer = this.#peers.get(node);
     if (!peer) return Infinity;
-    if (peer.broken) return -Infinity;
     const interval = Math.max(peer.nextInMs, this.#limits.heartbeatMs);
-    return Math.max(peer.heardAt, this.#startedAt) + 3 * interval + this.#limits.stallMs;
+    return Math.max(peer.heardAt, this.#startedAt, this.#resumedAt) + 3 * interval + this.#limits.stallMs;
   }
 
   /** We hear it, but it has not heard our last few heartbeats: nothing sent there arrives. */

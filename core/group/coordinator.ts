@@ -121,7 +121,9 @@ export class Coordinator {
   }
 
   #propose(kind: EntryKind, batches: readonly Batch[], count: number, slots: number): void {
-    const { log, clock, acceptor } = this.#group;
+    const { log, clock, acceptor, context } = this.#group;
+    // Others' commands keep it awake as well: it would be missed later than whoever waits for it can stand.
+    if (kind === "batch") context.activeUntil = context.now + context.limits.activeMs;
     const entry: Entry = {
       instance: log.last + 1,
       ballot: this.ballot,

@@ -48,7 +48,7 @@ export class Election {
     if (of < this.leaderBallot || of < this.#group.acceptor.promised) return;
     this.#seen = Math.max(this.#seen, of);
     // Our own words from an earlier life, or from before we stopped: nobody coordinates by them.
-    if (ballotNode(of) === this.#group.context.self) return;
+    if (ballotNode(of) === this.#group.context.self || this.#resigned(ballotNode(of), of)) return;
     this.#heardAt = this.#group.context.now;
     this.#standAt = Infinity;
     if (of === this.leaderBallot && this.leader !== 0) return;
@@ -77,8 +77,18 @@ export class Election {
     return Math.max(context.limits.leaseMs, 4 * rtt + 4 * context.limits.heartbeatIdleMs);
   }
 
-  /** Also when its heartbeats are overdue or its link broke: safety rests on ballots, the lease only keeps the peace. */
+  /** By its own word it coordinates that ballot no more: its log is there, which only its coordinator has from the beginning. */
+  #resigned(node: NodeId, of: Ballot): boolean {
+    const beat = this.#group.beatOf(node);
+    return beat !== null && beat.logBallot >= of && beat.coordinates === 0;
+  }
+
+  /**
+   * Also when its heartbeats are overdue, its link broke or it says that it has stopped: safety rests on ballots, the lease
+   * only keeps the peace.
+   */
   #leaseEnd(): Millis {
+    if (this.#resigned(this.leader, this.leaderBallot)) return -Infinity;
     return Math.min(this.#heardAt + this.#leaseMs(), this.#group.context.peers.suspectAt(this.leader));
   }
 
@@ -308,18 +318,22 @@ export class Election {
     return frontier.slots;
   }
 
-  /** Check-quorum: those who say they hear us, by when we sent what they heard. */
+  /**
+   * Check-quorum, both ways: those who say they hear us, by when we sent what they heard; and those we hear. A coordinator
+   * that hears no quorum gets no votes either, and as long as it is heard nobody else may stand: it has to say that it stops.
+   */
   #watchQuorum(): void {
     const { context, spec, coordinator } = this.#group;
-    const { now } = context;
+    const { now, peers } = context;
     if (now < this.#watchAt) return;
-    this.#watchAt = now + context.limits.heartbeatIdleMs;
+    const others = this.#others();
+    // A link that broke is no reason: it may be back before anybody is missed.
+    const hearsUntil = reachedByQuorum([Infinity, ...others.map((node) => peers.overdueAt(node))], spec.q2, -Infinity);
+    this.#watchAt = Math.min(now + context.limits.heartbeatIdleMs, Math.max(hearsUntil, now + context.limits.heartbeatMs));
     this.#heardAt = now;
-    const heard = this.#others().map((node) => Math.max(coordinator.ledAt, context.peers.heardUsAt(node)));
-    if (now - reachedByQuorum([now, ...heard], spec.q2, -Infinity) > this.#leaseMs() && !context.without.has("step-down")) {
-      this.#stepDown("no-quorum");
-      return;
-    }
+    const heard = others.map((node) => Math.max(coordinator.ledAt, peers.heardUsAt(node)));
+    const deafOrMute = now >= hearsUntil || now - reachedByQuorum([now, ...heard], spec.q2, -Infinity) > this.#leaseMs();
+    if (deafOrMute && !context.without.has("step-down")) return this.#stepDown("no-quorum");
     this.#handBack();
   }
 
@@ -327,6 +341,7 @@ export class Election {
     this.#group.coordinator.stop();
     this.#loseLeader(why);
     this.#standAt = this.#group.context.now + this.#patience(1);
+    this.#group.node.beatNow();
   }
 
   #handBack(): void {
@@ -334,7 +349,9 @@ export class Election {
     const preferred = spec.acceptors[0]!;
     if (preferred === context.self) return;
     const beat = this.#group.beatOf(preferred);
-    const level = beat !== null && beat.voting && this.#wouldHear(preferred) && beat.logBallot === log.ballot && beat.last >= log.decided;
+    // Under load its word is always a little old: level is who lacks no more than what may be in flight.
+    const level = beat !== null && beat.voting && this.#wouldHear(preferred) && beat.logBallot === log.ballot &&
+      beat.last + context.limits.windowEntries >= log.decided;
     if (!level) this.#preferredLevelSince = Infinity;
     else if (this.#preferredLevelSince === Infinity) this.#preferredLevelSince = context.now;
     else if (context.now >= this.#preferredLevelSince + handBackMs) this.handOver(preferred);

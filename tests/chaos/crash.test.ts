@@ -1,6 +1,6 @@
 /** Real nodes killed and paused under load: nothing acknowledged is lost, service goes on, and they rejoin by themselves. */
 import { expect, test } from "bun:test";
-import { RealCluster } from "../harness/real_cluster.ts";
+import { builtCommand, RealCluster } from "../harness/real_cluster.ts";
 import { checkNotes } from "./check.ts";
 import { killAll, killAndRestart, pauseAndResume, startLoad } from "./scenarios.ts";
 
@@ -8,7 +8,7 @@ import { killAll, killAndRestart, pauseAndResume, startLoad } from "./scenarios.
 const gapMsMax = 5_000;
 
 test("kill -9 of the coordinator and of each other node loses nothing, and each rejoins by itself", async () => {
-  await using cluster = await RealCluster.start();
+  await using cluster = await RealCluster.start({ command: builtCommand() });
   const load = await startLoad(cluster);
   const coordinator = await cluster.coordinator();
   const victims = [coordinator, ...cluster.nodes.filter((node) => node !== coordinator)];
@@ -23,7 +23,7 @@ test("kill -9 of the coordinator and of each other node loses nothing, and each 
 }, 60_000);
 
 test("all three killed at once and started again: nothing acknowledged is lost", async () => {
-  await using cluster = await RealCluster.start();
+  await using cluster = await RealCluster.start({ command: builtCommand() });
   const load = await startLoad(cluster);
   const firstMs = await killAll(cluster, load);
   console.log(`all killed: first acknowledged write ${firstMs.toFixed(0)} ms after the start`);
@@ -32,7 +32,7 @@ test("all three killed at once and started again: nothing acknowledged is lost",
 }, 60_000);
 
 test("a coordinator that hangs is replaced, and comes back without harm", async () => {
-  await using cluster = await RealCluster.start();
+  await using cluster = await RealCluster.start({ command: builtCommand() });
   const load = await startLoad(cluster);
   const gapMs = await pauseAndResume(cluster, load, await cluster.coordinator(), 2_000);
   console.log(`SIGSTOP of the coordinator: longest gap between acknowledged writes ${gapMs.toFixed(0)} ms`);

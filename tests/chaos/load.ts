@@ -1,6 +1,6 @@
 /**
  * Clients that write down everything they were told. Most rotate over the nodes: on registers shared
- * by all, and appending to one log. One stays at each node and writes keys once, so that service by
+ * by all, and appending to one log, one of them each record under a key until it is answered. One stays at each node and writes keys once, so that service by
  * that node can be told from waiting for another. What they wrote down is checked later.
  */
 import type { RegisterAnswer, RegisterOperation, RegisterRequest } from "../harness/register.ts";
@@ -51,6 +51,7 @@ export class Load {
     for (let client = 0; client < registerClients; client++) this.#run(client, () => this.#useRegister(client));
     for (const url of urls) this.#run(0, () => this.#writeOnce(url));
     for (let client = 0; client < 2; client++) this.#run(client, (url) => this.#append(url));
+    this.#run(0, () => this.#appendSurely());
   }
 
   /** Throws what a client could not make sense of: then nobody writes any more. */
@@ -108,11 +109,33 @@ export class Load {
     if (reply.kind === "unknown") this.notes.appendsUnknown.add(text);
     if (reply.kind !== "answer") return false;
     expectStatus(reply, 201);
+    this.#appended(text, reply);
+    return this.#wrote();
+  }
+
+  /** The same record under the same key at one node after the other, until it is known where it is: it must be there once. */
+  async #appendSurely(): Promise<boolean> {
+    const text = `record ${this.#unique++}, surely`;
+    const headers = { "content-type": "text/plain", "idempotency-key": text };
+    for (let turn = this.#unique; !this.#stopped; turn++) {
+      const url = this.#urls[turn % this.#urls.length]!;
+      const reply = await request(`${url}/v1/logs/${logName}/records`, { method: "POST", body: text, headers });
+      if (reply.kind === "answer") {
+        expectStatus(reply, 201, 200);
+        this.#appended(text, reply);
+        return this.#wrote();
+      }
+      await Bun.sleep(10);
+    }
+    this.notes.appendsUnknown.add(text);
+    return false;
+  }
+
+  #appended(text: string, reply: Reply & { kind: "answer" }): void {
     const { first } = JSON.parse(reply.body) as { first: number };
     const before = this.notes.appended.get(first);
     if (before !== undefined) throw new Error(`Cannot both be at offset ${first}: "${before}" and "${text}" were acknowledged there`);
     this.notes.appended.set(first, text);
-    return this.#wrote();
   }
 
   readonly #versions = new Map<number, { key: string; value: string | null; version: string | null }>();

@@ -52,6 +52,18 @@ export function longestGap(cluster: RealCluster, load: Load, victim: RealNode, f
   return longest;
 }
 
+/** The longest time in [from, to] in which nobody at all had a write acknowledged, in ms. */
+export function writeGap(load: Load, from: number, to: number): number {
+  let longest = 0;
+  let last = from;
+  for (const at of load.notes.acknowledgedAt) {
+    if (at < from || at > to) continue;
+    longest = Math.max(longest, at - last);
+    last = at;
+  }
+  return Math.max(longest, to - last);
+}
+
 /** kill −9 and, after a while of service by the others, a start. Returns the gap in service. */
 export async function killAndRestart(cluster: RealCluster, load: Load, victim: RealNode): Promise<number> {
   const at = performance.now();
@@ -88,7 +100,7 @@ export async function killAll(cluster: RealCluster, load: Load): Promise<number>
   for (const node of cluster.nodes) node.start();
   await acknowledged(cluster, load, 1, 20_000);
   const first = performance.now() - at;
-  await cluster.ready();
+  await cluster.ready(30_000);
   await acknowledged(cluster, load, 50, 20_000);
   return first;
 }

@@ -21,6 +21,18 @@ test("the preferred acceptor gets its place back once it is level", () => {
   expect(afterReturn(false)).toEqual([expect.stringMatching(/^n[23] g1 stops coordinating/), expect.stringMatching(/^n1 g1 coordinates/)]);
 });
 
+test("also while there is always something in flight", () => {
+  const env = new CoreEnv(topology, "sync");
+  for (const id of [2, 3]) env.start(id);
+  env.tick(3_000, () => env.view(2, 1)!.coordinates !== 0 || env.view(3, 1)!.coordinates !== 0);
+  env.start(1);
+  for (let n = 0; n < 1_500 && env.view(1, 1)!.coordinates === 0; n++) {
+    env.propose(2, 1, `${n}`);
+    env.tick(7);
+  }
+  expect(env.view(1, 1)!.coordinates).not.toBe(0);
+});
+
 test("one that does not hear the coordinator gets nothing", () => {
   expect(afterReturn(true)).toEqual([]);
 });

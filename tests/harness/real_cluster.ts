@@ -1,9 +1,10 @@
-/** Three nodes as real processes on loopback, to be killed, paused and started again. */
-import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
+/** Nodes as real processes on loopback, to be killed, paused, cut off and started again. */
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Relay } from "./relay.ts";
 
 const root = join(import.meta.dir, "../..");
 
@@ -16,12 +17,41 @@ export interface ClusterOptions {
   readonly parent?: string;
   /** Default: the source, run by this Bun. */
   readonly command?: readonly string[];
+  /** Default 3. */
+  readonly nodes?: number;
+  /** All traffic between nodes passes a relay, where it can be meddled with. */
+  readonly relay?: boolean;
+  /** Called when the directories' parent is there and no node has been started. */
+  readonly beforeStart?: (nodes: readonly RealNode[]) => Promise<void>;
 }
 
 /** The built binary if there is one, else the source. */
 export function fastestCommand(): readonly string[] {
   const binary = join(root, "dist/carillon");
   return existsSync(binary) ? [binary] : sourceCommand;
+}
+
+/** The binary as a user gets it, built if it is missing or older than the source; else, with the reason printed, the source. */
+export function builtCommand(): readonly string[] {
+  const binary = join(root, "dist/carillon");
+  if (!existsSync(binary) || statSync(binary).mtimeMs < newestSource()) {
+    const { exitCode, stderr } = Bun.spawnSync([process.execPath, "edge/build.ts"], { cwd: root, stdout: "ignore", stderr: "pipe" });
+    if (exitCode !== 0) {
+      console.log(`Tested is the source: the binary cannot be built here: ${stderr.toString().trim()}`);
+      return sourceCommand;
+    }
+  }
+  return [binary];
+}
+
+function newestSource(): number {
+  let newest = 0;
+  for (const folder of ["core", "services", "edge"]) {
+    for (const file of readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })) {
+      if (file.endsWith(".ts")) newest = Math.max(newest, statSync(join(root, folder, file)).mtimeMs);
+    }
+  }
+  return newest;
 }
 
 export const sourceCommand: readonly string[] = [process.execPath, join(root, "edge/main.ts")];
@@ -47,6 +77,11 @@ export class RealNode {
 
   get running(): boolean {
     return this.#process !== null && this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** It ended by a signal, not by itself. */
+  get signalled(): boolean {
+    return this.#process !== null && this.#process.signalCode !== null;
   }
 
   get pid(): number {
@@ -108,20 +143,28 @@ export class RealNode {
 export class RealCluster implements AsyncDisposable {
   readonly nodes: readonly RealNode[];
   readonly directory: string;
+  readonly #relay: Relay | null;
 
-  private constructor(nodes: readonly RealNode[], directory: string) {
+  private constructor(nodes: readonly RealNode[], directory: string, relay: Relay | null) {
     this.nodes = nodes;
     this.directory = directory;
+    this.#relay = relay;
   }
 
   static async start(options: ClusterOptions = {}): Promise<RealCluster> {
     const directory = await mkdtemp(join(options.parent ?? tmpdir(), "carillon-cluster-"));
-    const ports = await freePorts(6);
+    const count = options.nodes ?? 3;
+    const ports = await freePorts(2 * count);
     const command = options.command ?? sourceCommand;
-    const nodes = ["n1", "n2", "n3"].map((name, index) => new RealNode(name, [ports[index]!, ports[index + 3]!], directory, command));
-    for (const node of nodes) await writeFile(node.config, configOf(node, nodes, options));
-    const cluster = new RealCluster(nodes, directory);
+    const nodes = Array.from(
+      { length: count },
+      (_, index) => new RealNode(`n${index + 1}`, [ports[index]!, ports[index + count]!], directory, command),
+    );
+    const relay = options.relay ? await Relay.start(new Map(nodes.map(({ name, linkPort }) => [name, linkPort]))) : null;
+    for (const node of nodes) await writeFile(node.config, configOf(node, nodes, relay, options));
+    const cluster = new RealCluster(nodes, directory, relay);
     try {
+      await options.beforeStart?.(nodes);
       for (const node of nodes) node.start();
       await cluster.ready();
     } catch (error) {
@@ -129,6 +172,12 @@ export class RealCluster implements AsyncDisposable {
       throw error;
     }
     return cluster;
+  }
+
+  /** Of a cluster started with one. */
+  get relay(): Relay {
+    if (this.#relay === null) throw new Error("Cannot meddle with the network: this cluster was started without a relay");
+    return this.#relay;
   }
 
   async ready(timeoutMs?: number): Promise<void> {
@@ -154,16 +203,23 @@ export class RealCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
+    await this.#relay?.[Symbol.asyncDispose]();
     await rm(this.directory, { recursive: true, force: true });
   }
 }
 
-function configOf(self: RealNode, nodes: readonly RealNode[], { durability = "sync", shape = "star" }: ClusterOptions): string {
+function configOf(
+  self: RealNode,
+  nodes: readonly RealNode[],
+  relay: Relay | null,
+  { durability = "sync", shape = "star" }: ClusterOptions,
+): string {
+  const linkPort = (node: RealNode): number => relay === null || node === self ? node.linkPort : relay.port(self.name, node.name);
   const lines = [
     `[node]\nname = "${self.name}"\ndata = ${JSON.stringify(self.directory)}`,
     `[listen]\nhttp = "127.0.0.1:${self.httpPort}"`,
     `[durability]\nack = "${durability}"`,
-    ...nodes.map(({ name, linkPort, url }) => `[[nodes]]\nname = "${name}"\nlink = "127.0.0.1:${linkPort}"\nhttp = "${url}"`),
+    ...nodes.map((node) => `[[nodes]]\nname = "${node.name}"\nlink = "127.0.0.1:${linkPort(node)}"\nhttp = "${node.url}"`),
     `[groups.main]\nshape = "${shape}"\nkeys = { from = "" }`,
   ];
   return lines.join("\n") + "\n";
