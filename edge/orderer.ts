@@ -40,6 +40,8 @@ export class HostOrderer implements Orderer {
   readonly topology: Topology;
   readonly origin: Origin;
   readonly view: () => NodeView;
+  /** There is no room for more than what is under way. */
+  full = false;
   readonly #now: () => number;
   readonly #cursor: (subscription: number) => Cursor | null;
   #host: Host | null = null;
@@ -75,6 +77,7 @@ export class HostOrderer implements Orderer {
 
   propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void): void {
     if (this.#host === null) return refused(new CarillonError("closed", `Cannot order a command: this node is closed`));
+    if (this.full) return refused(diskFull());
     const ticket = ++this.#lastTicket;
     this.#proposals.push({ ticket, refused });
     this.#host.submit({ kind: "propose", ticket, group, payload });
@@ -190,4 +193,8 @@ export class HostOrderer implements Orderer {
     assert(number !== undefined, "Cannot find a subscription: it is another node's");
     return number;
   }
+}
+
+function diskFull(): CarillonError {
+  return new CarillonError("disk-full", "Cannot order a command: the disk of this node is full", { retryable: true, retryAfterMs: 5_000 });
 }

@@ -7,7 +7,6 @@ import { defaultLimits, type Limits } from "../core/limits.ts";
 import { CoreNode, type Durability } from "../core/node.ts";
 import { groupById, type Topology } from "../core/topology.ts";
 import type { NodeView } from "../core/view.ts";
-import type { NodeHealth } from "./embedded/health.ts";
 import { Host } from "./host.ts";
 import { type Journal, openJournal, type Recovery } from "./journal/journal.ts";
 import type { JournalStats } from "./journal/stats.ts";
@@ -71,8 +70,6 @@ export interface RunningNode {
   readonly checkpointing: Checkpointing;
   view(): NodeView;
   journalStats(): JournalStats;
-  /** What its parts can say of themselves beyond the view; absent where none can. */
-  readonly health?: NodeHealth;
   /**
    * Hands over what this node coordinates, stops the links, writes out the journal and lets go of the directory. What is
    * under way is answered by nobody. A second call waits for the first.
@@ -102,7 +99,15 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   let host: Host | null = null;
   let link: Link | null = null;
   const disk = durability === "memory" ? null : await openData(options);
-  const journal = await newJournal(options, disk, (error) => host === null ? options.onFatal(error) : host.crash(error));
+  const journal = await newJournal(
+    options,
+    disk,
+    (error) => host === null ? options.onFatal(error) : host.crash(error),
+    (full) => {
+      orderer.full = full;
+      options.log(full ? "The disk is full: writes are refused until there is room" : "The disk has room again: writes are accepted");
+    },
+  );
   const checkpointing: Checkpointing = {
     disk,
     submit: () => {},
@@ -202,7 +207,12 @@ function openData({ runtime, self, data, durability }: StartNodeOptions): Promis
   return runtime.openDisk(data);
 }
 
-async function newJournal(options: StartNodeOptions, disk: Disk | null, onFailure: (error: Error) => void): Promise<Journal> {
+async function newJournal(
+  options: StartNodeOptions,
+  disk: Disk | null,
+  onFailure: (error: Error) => void,
+  onSpace: (full: boolean) => void,
+): Promise<Journal> {
   const { runtime, topology, self, durability } = options;
   return await openJournal({
     disk,
@@ -214,6 +224,7 @@ async function newJournal(options: StartNodeOptions, disk: Disk | null, onFailur
     node: self,
     onFailure,
     replicated: isReplicated(options),
+    onSpace,
     onDamage: ({ file, offset }) =>
       options.log(`Damage: "${file}" is unreadable at byte ${offset}; what was there is asked of other nodes`),
   });

@@ -96,7 +96,8 @@ export class CatchUp {
     }
     // Evicted entries are decided, so they are the same whenever the journal answers.
     context.reads.ask(id, message.from, log.first - 1, bytesMax, (entries) => {
-      if (entries.length > 0) this.#answer(from, entries);
+      if (entries.length === 0) this.#group.trimmer.giveUp(message.from);
+      this.#answer(from, entries);
     });
   }
 

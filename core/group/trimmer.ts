@@ -33,6 +33,15 @@ export class Trimmer {
     else this.#holds.set(holder, instance);
   }
 
+  /** The journal cannot read it back: it counts as forgotten with all before it, and whoever needs it has to ask others. */
+  giveUp(instance: Instance): void {
+    const { log, repeats, context, id } = this.#group;
+    if (instance <= log.trimmed) return;
+    log.restoreTrimmed(instance);
+    repeats.trim(log.trimmed);
+    context.out.trim({ group: id, upTo: log.trimmed });
+  }
+
   /** Somebody's word has come. */
   heard(): void {
     const { log, context, learner, repeats, id } = this.#group;

@@ -207,7 +207,8 @@ export class Merge {
       (entries) => {
         source.reading = false;
         // An answer that does not begin where it should is no answer; the next pump asks again.
-        if (entries[0]?.instance === source.next) source.readBack = entries;
+        if (entries.length === 0) group.trimmer.giveUp(next);
+        else if (entries[0]!.instance === source.next) source.readBack = entries;
       },
     );
   }

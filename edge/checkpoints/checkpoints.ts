@@ -46,8 +46,17 @@ export interface CheckpointStats {
   readonly served: number;
   /** Of all files kept. */
   readonly bytes: number;
-  /** Since the newest checkpoint of the replica whose is oldest; null while some replica has none. */
+  readonly replicas: readonly ReplicaCheckpoint[];
+}
+
+/** The newest one of a replica. */
+export interface ReplicaCheckpoint {
+  readonly replica: string;
+  /** Since it was made here or taken over; null if there is none. */
   readonly ageMs: Millis | null;
+  readonly bytes: number;
+  readonly made: number;
+  readonly installed: number;
 }
 
 export interface CheckpointOptions {
@@ -73,6 +82,8 @@ interface Kept {
   /** When it was made or taken over, and what the journal had been given by then. */
   madeAt: Millis;
   bytesBefore: number;
+  made: number;
+  installed: number;
   busy: boolean;
 }
 
@@ -86,8 +97,6 @@ export class Checkpoints {
   readonly #kept: readonly Kept[];
   #cancel: () => void = () => {};
   #closed = false;
-  #made = 0;
-  #installed = 0;
   /** What the journal had been given when a restart was last told to begin anew. */
   #rebasedAt = 0;
   #round: Promise<void> = Promise.resolve();
@@ -104,6 +113,8 @@ export class Checkpoints {
       fileBytes: 0,
       madeAt: clock.now().mono,
       bytesBefore: 0,
+      made: 0,
+      installed: 0,
       busy: false,
     }));
     this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits });
@@ -139,11 +150,17 @@ export class Checkpoints {
   stats(): CheckpointStats {
     const now = this.#options.clock.now().mono;
     return {
-      made: this.#made,
-      installed: this.#installed,
+      made: this.#kept.reduce((sum, { made }) => sum + made, 0),
+      installed: this.#kept.reduce((sum, { installed }) => sum + installed, 0),
       served: this.#exchange.served,
       bytes: this.#store.bytes,
-      ageMs: this.#kept.some(({ head }) => head === null) ? null : now - Math.min(...this.#kept.map(({ madeAt }) => madeAt)),
+      replicas: this.#kept.map(({ replica, head, madeAt, fileBytes, made, installed }) => ({
+        replica: replica.name,
+        ageMs: head === null ? null : now - madeAt,
+        bytes: fileBytes,
+        made,
+        installed,
+      })),
     };
   }
 
@@ -208,7 +225,7 @@ export class Checkpoints {
     } finally {
       snapshot.close();
     }
-    this.#made++;
+    kept.made++;
     Object.assign(kept, before, { head, fileBytes: stored.bytes });
     this.#tell();
     return true;
@@ -303,7 +320,7 @@ export class Checkpoints {
     if (part === null || this.#closed) return false;
     const stored = await this.#store.adopt(part, replica.name, found.best.position);
     if (!await this.#restore(kept, stored)) return false;
-    this.#installed++;
+    kept.installed++;
     this.#options.log(`Replica "${replica.name}" goes on from a checkpoint of another node, at ${formatPosition(stored.position)}`);
     return this.#goOn(kept);
   }

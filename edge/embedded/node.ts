@@ -2,7 +2,7 @@
 import { CarillonError } from "../../core/errors.ts";
 import type { NodeId } from "../../core/ids.ts";
 import type { Durability } from "../../core/node.ts";
-import { parseTopology, type Topology } from "../../core/topology.ts";
+import { groupById, parseTopology, type Topology } from "../../core/topology.ts";
 import type {
   Appended,
   CallOptions,
@@ -17,6 +17,7 @@ import type {
 import { createServices, type Services } from "../../services/services.ts";
 import { Checkpoints } from "../checkpoints/checkpoints.ts";
 import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
+import type { NodeHealth } from "./health.ts";
 import { Events } from "../events/events.ts";
 import { Observer } from "../events/observer.ts";
 import { asAddress, formatAddress, isLoopback } from "../config/read.ts";
@@ -136,6 +137,13 @@ class LocalNode implements LocalCarillon {
   readonly #startedAt = performance.now();
   /** How late the event loop runs. */
   #lateMs = 0;
+  readonly #health: NodeHealth = {
+    checkpoints: () => this.#checkpoints.stats().replicas.map(({ replica, ...rest }) => ({ group: replica, ...rest })),
+    trims: () =>
+      this.#node.view().groups.map(({ group, trimmed }) => ({ group: nameOf(this.#settled.topology.groups)(group), upTo: trimmed })),
+    repairs: () => this.#repairs(),
+    disk: () => ({ full: this.#node.orderer.full }),
+  };
   #server: HttpServer | null = null;
   #app: App | null = null;
   #draining = false;
@@ -167,7 +175,7 @@ class LocalNode implements LocalCarillon {
       notReady: () => this.#status().notReady,
       draining: () => this.#draining,
       refused: () => this.#admission.stats().refused,
-      health: node.health,
+      health: this.#health,
     }, (happening) => this.#events.tell(happening));
   }
 
@@ -292,6 +300,16 @@ class LocalNode implements LocalCarillon {
     await this.#server?.close();
   }
 
+  /** Repaired is what nothing depends on any more: given up here, and asked of others. */
+  #repairs(): { readonly found: number; readonly repaired: number } {
+    const { damages } = this.#node.journalStats();
+    const { length } = this.#node.recovery.damage;
+    const rejoined = this.#node.view().groups.every(({ group, voting }) => {
+      return voting || !groupById(this.#settled.topology, group).acceptors.includes(this.#settled.self);
+    });
+    return { found: length + damages, repaired: (rejoined ? length : 0) + damages };
+  }
+
   #status(): ClusterStatus {
     return clusterStatus({
       ...this.#settled,
@@ -320,7 +338,7 @@ class LocalNode implements LocalCarillon {
       names,
       admission: this.#admission,
       events: this.#events,
-      ...(this.#node.health === undefined ? {} : { health: this.#node.health }),
+      health: this.#health,
       onCut: (path) => this.#events.tell({ kind: "slow-reader", path }),
       metrics: metricsOf({
         node: this.#node,
