@@ -5,7 +5,7 @@
 import type { Cursor, Delivery } from "../core/effects.ts";
 import type { GroupId } from "../core/ids.ts";
 import { assert } from "../core/assert.ts";
-import { comparePositions, formatPosition, type Position, start } from "../core/position.ts";
+import { commandPosition, comparePositions, formatPosition, type Position, start } from "../core/position.ts";
 import { binaryBytes, Reader } from "./bytes.ts";
 import { CheckpointIntake, CheckpointItems, machineKind, type Section, sessionsKind } from "./checkpoint.ts";
 import { eachDelivered, headerBytes, keyedBit, readKey, requestOf, type Visit } from "./command.ts";
@@ -225,7 +225,10 @@ export class Replica {
   }
 
   #onDelivery(delivery: Delivery): void {
-    eachDelivered(delivery, this.#orderer.topology.order, this.#apply);
+    const { order } = this.#orderer.topology;
+    eachDelivered(delivery, order, this.#apply);
+    // Where it ends with a batch that occurred before, or whose lengths are wrong, the last commands were none; they are passed all the same.
+    this.#applied = commandPosition(order, delivery.group, delivery.entry, delivery.to - 1);
   }
 
   readonly #apply: Visit = (position, bytes, at, end, origin) => {

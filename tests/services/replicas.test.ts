@@ -1,6 +1,7 @@
 /** Replicas among themselves: equal state from equal commands, restarts, and answers that reach only who asked. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { commandPosition } from "../../core/position.ts";
 import { Prng } from "../../core/prng.ts";
 import { catalogService, headerBytes, kvService, logService, multicastService, stamp } from "../../services/command.ts";
 import { encodePut } from "../../services/kv/command.ts";
@@ -57,6 +58,22 @@ test("commands nobody can read are passed over, the same everywhere", async () =
   expect(services[1]!.digest()).toEqual(services[0]!.digest());
   expect(services[0]!.digest()).toEqual(before);
   expect((await services[0]!.kv.put("still", "alive")).ok).toBe(true);
+});
+
+test("a replica is as far as what it was delivered, also where that ends with nothing to apply", async () => {
+  let repeated = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    const { services: [a], sequencer } = servicesCluster({ nodes: 1, seed });
+    for (let n = 0; n < 10; n++) {
+      await a!.kv.put("k", `${n}`);
+      await settled();
+      const last = sequencer.ordered.at(-1)!;
+      const position = commandPosition(sequencer.topology.order, last.group, last.entry, last.entry.count - 1);
+      expect(a!.replicas[0]!.applied).toEqual(position);
+      if (last.repeated?.has(last.entry.batches.length - 1)) repeated++;
+    }
+  }
+  expect(repeated).toBeGreaterThan(0);
 });
 
 test("an answer is for the life that asked: the same request number of an earlier one settles nothing", async () => {
