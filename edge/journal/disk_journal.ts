@@ -27,6 +27,7 @@ import { Tidy } from "./tidy.ts";
 
 /** What one read looks up at most: bounds the list of places, not the answer. */
 const readEntriesMax = 4_096;
+const reachedAfterMs: Millis = 1_000;
 /** Places whose damage has been told; beyond that it is told again. */
 const damagedPlacesMax = 4_096;
 
@@ -61,8 +62,12 @@ export class DiskJournal implements Journal {
   /** Written by this process when the newest bases were. */
   #bytesAtRebase = 0;
   #bytesSinceRebaseBefore = 0;
+  /** The newest segment with something durable in it, and when the superblock will say so. */
+  #reached = 0;
+  #cancelReached: (() => void) | null = null;
   #refused: CarillonError | null = null;
   #recovered = false;
+  #failed = false;
   #closed = false;
 
   constructor(options: DiskJournalOptions) {
@@ -253,6 +258,8 @@ export class DiskJournal implements Journal {
   async close(): Promise<void> {
     this.#scrub.close();
     await this.#pipeline.close();
+    if (this.#cancelReached !== null && !this.#failed) await this.#noteReached().catch(() => {});
+    this.#cancelReached?.();
     this.#closed = true;
     await this.#tidy.close();
     await this.#space.close();
@@ -262,11 +269,16 @@ export class DiskJournal implements Journal {
   }
 
   #begin(): { readonly segments: Segments; readonly pipeline: Pipeline; readonly tidy: Tidy } {
-    const { disk, clock, crc32, durability, superblock, segmentBytes, onFailure } = this.#options;
+    const { disk, clock, crc32, durability, superblock, segmentBytes } = this.#options;
+    const onFailure = (error: Error): void => {
+      this.#failed = true;
+      this.#options.onFailure(error);
+    };
     const index = this.#index;
     const segments = new Segments(disk, this.#space, segmentBytes);
     const onReached = (reached: number): void => {
-      void this.#orFail(superblock.update((life) => ({ reached: Math.max(life.reached, reached) }))).catch(() => {});
+      this.#reached = reached;
+      this.#cancelReached ??= clock.wakeAt(clock.now().mono + reachedAfterMs, () => void this.#noteReached().catch(() => {}));
     };
     const pipeline = new Pipeline({ root: disk.root, clock, crc32, durability, segments, index, onFailure, onReached });
     const tidy = new Tidy({ disk, superblock, segments, index, pipeline });
@@ -299,6 +311,14 @@ export class DiskJournal implements Journal {
     if (this.#damaged.size < damagedPlacesMax) this.#damaged.add(at);
     this.#damages++;
     this.#options.onDamage({ ...damage, ...this.#index.ownerOf(at) });
+  }
+
+  /** So that a segment that is missing as a whole is missed. Not at once: a busy journal comes to many of them in a second. */
+  async #noteReached(): Promise<void> {
+    this.#cancelReached?.();
+    this.#cancelReached = null;
+    const reached = this.#reached;
+    await this.#orFail(this.#options.superblock.update((life) => ({ reached: Math.max(life.reached, reached) })));
   }
 
   async #orFail(change: Promise<void>): Promise<void> {

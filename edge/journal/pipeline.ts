@@ -60,6 +60,8 @@ export class Pipeline {
   /** The last frame that needs no mark behind it. */
   #marked = 0;
   #reached = 0;
+  /** When the last batch was written that was no mark. */
+  #busyAt: Millis = 0;
   #lazySync: Promise<void> | null = null;
   #cancelSync: (() => void) | null = null;
   #cancelMark: (() => void) | null = null;
@@ -78,6 +80,7 @@ export class Pipeline {
     this.#sequence = this.#written = this.#durable = sequence;
     this.#marked = tail !== null && !tail.marked ? 0 : sequence;
     this.#reached = tail === null ? 0 : tail.segment;
+    this.#busyAt = this.#options.clock.now().mono;
     this.#next = tail === null ? { segment, offset: 0 } : { segment: tail.segment, offset: tail.offset };
     if (tail === null) this.#options.segments.prepare(segment);
     this.#markSoon();
@@ -235,6 +238,7 @@ export class Pipeline {
     const { clock, crc32, segments, durability } = this.#options;
     if (this.#failure !== null) return;
     const startedAt = clock.now().mono;
+    if (!batch.marks) this.#busyAt = startedAt;
     if (batch.offset === 0) segments.begun(batch.segment, { sequence: this.#sequence, crc: this.#crc });
     const { bytes, crc } = batch.seal(this.#sequence + 1, this.#durable, this.#crc, crc32, this.#seed);
     this.#crc = crc;
@@ -282,10 +286,11 @@ export class Pipeline {
   #markSoon(): void {
     if (this.#cancelMark !== null || this.#marked >= this.#written) return;
     const { clock } = this.#options;
-    const { records } = this;
-    this.#cancelMark = clock.wakeAt(clock.now().mono + markAfterMs, () => {
+    this.#cancelMark = clock.wakeAt(Math.max(this.#busyAt + markAfterMs, clock.now().mono), () => {
       this.#cancelMark = null;
-      if (this.#queue.length > 0 || records !== this.records || this.#durable < this.#written) this.#markSoon();
+      // What is under way comes back here when it is durable.
+      if (this.#queue.length > 0 || this.#durable < this.#written) return;
+      if (clock.now().mono < this.#busyAt + markAfterMs) this.#markSoon();
       else this.#mark();
     });
   }

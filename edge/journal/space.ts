@@ -46,12 +46,11 @@ export class Space {
   make(file: string, bytes: number): Promise<void> {
     return this.#inTurn(async () => {
       try {
-        await this.#options.disk.preallocate(file, bytes);
+        await this.#preallocate(file, bytes);
       } catch (error) {
         if (!isDiskFull(error)) throw error;
-        await this.#discard(file);
         await this.#giveWay();
-        await this.#options.disk.preallocate(file, bytes);
+        await this.#preallocate(file, bytes);
       }
     });
   }
@@ -91,22 +90,27 @@ export class Space {
   }
 
   async #probe(): Promise<void> {
-    const { disk, reserveBytes } = this.#options;
-    if (this.#closed) return;
+    const { reserveBytes } = this.#options;
+    if (this.#closed || reserveBytes === 0) return;
     try {
-      if (reserveBytes > 0) await disk.preallocate(reserveFile, reserveBytes);
-      this.#reserved = reserveBytes > 0;
+      await this.#preallocate(reserveFile, reserveBytes);
+      this.#reserved = true;
       this.#turn(false);
     } catch (error) {
-      await this.#discard(reserveFile);
       if (!isDiskFull(error)) throw error;
       this.#turn(true);
       this.#probeAfter(probeMs);
     }
   }
 
-  /** What was made of a file before there was no more room. */
-  async #discard(file: string): Promise<void> {
-    if ((await this.#options.disk.list()).includes(file)) await this.#options.disk.remove(file);
+  /** All of it, or no trace of it: half a file would keep the room that others look for. */
+  async #preallocate(file: string, bytes: number): Promise<void> {
+    const { disk } = this.#options;
+    try {
+      await disk.preallocate(file, bytes);
+    } catch (error) {
+      if (isDiskFull(error) && (await disk.list()).includes(file)) await disk.remove(file);
+      throw error;
+    }
   }
 }
