@@ -184,8 +184,10 @@ class LocalNode implements LocalCarillon {
     let due = performance.now() + lookMs;
     this.#looking = setInterval(() => {
       const now = performance.now();
+      const lateBy = Math.max(0, now - due);
+      this.#admission.adapt(lateBy);
       // The worst of late, fading: a scrape comes seldom.
-      this.#lateMs = Math.max(0, now - due, this.#lateMs * 0.98);
+      this.#lateMs = Math.max(lateBy, this.#lateMs * 0.98);
       due = now + lookMs;
       this.#observer.look();
     }, lookMs);

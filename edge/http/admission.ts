@@ -5,8 +5,9 @@
 import { CarillonError } from "../../core/errors.ts";
 
 export interface AdmissionLimits {
-  /** Requests under way. */
+  /** Requests under way while the node keeps up, and while it does not: see `adapt`. */
   readonly requestsMax: number;
+  readonly requestsMin: number;
   /** What they brought along. A body of unknown length counts as it comes. */
   readonly requestBytesMax: number;
   /** Streams that are open, and requests that were told to wait until something happens: they cost memory and no work. */
@@ -15,6 +16,8 @@ export interface AdmissionLimits {
 
 export const defaultAdmissionLimits: AdmissionLimits = {
   requestsMax: 2_048,
+  // Enough to keep every part of a node busy.
+  requestsMin: 128,
   requestBytesMax: 64 << 20,
   streamsMax: 4_096,
 };
@@ -22,16 +25,25 @@ export const defaultAdmissionLimits: AdmissionLimits = {
 /** What is under way now, and what was turned away since the process started. */
 export interface AdmissionStats {
   readonly requests: number;
+  /** How many may be under way now. */
+  readonly room: number;
   readonly bytes: number;
   readonly streams: number;
   readonly refused: number;
 }
+
+/** An event loop that is this late does more at a time than is good for anybody: what waits for it waits several times over. */
+const lateMs = 50;
+/** How fast the room shrinks and grows, each time it is looked at. */
+const shrink = 0.75;
+const growth = 64;
 
 /** The work of about this long is what a full house holds: then there is room again. */
 const retryAfterMs = 1_000;
 
 export class Admission {
   readonly #limits: AdmissionLimits;
+  #room: number;
   #requests = 0;
   #bytes = 0;
   #streams = 0;
@@ -39,16 +51,27 @@ export class Admission {
 
   constructor(limits: Partial<AdmissionLimits> = {}) {
     this.#limits = { ...defaultAdmissionLimits, ...limits };
+    this.#room = this.#limits.requestsMax;
+  }
+
+  /**
+   * To be told now and then how late the event loop runs. How long requests take says nothing of the load (it may be the distance),
+   * but a late loop does: then less at a time gets as much done, and sooner.
+   */
+  adapt(lateBy: number): void {
+    const { requestsMin, requestsMax } = this.#limits;
+    if (lateBy > lateMs) this.#room = Math.max(Math.min(requestsMin, requestsMax), Math.floor(this.#room * shrink));
+    else this.#room = Math.min(requestsMax, this.#room + growth);
   }
 
   /** Nobody else gets in before somebody has left. */
   get full(): boolean {
-    return this.#requests >= this.#limits.requestsMax;
+    return this.#requests >= this.#room;
   }
 
   /** Turns one away from a full house. The same for everybody, so that whoever does this often can say it once. */
   refuse(): CarillonError {
-    return this.#refusal(`${this.#limits.requestsMax} requests are under way in this node`);
+    return this.#refusal("as many requests as it can bear are under way in this node");
   }
 
   /** `bytes`: of the body, as far as its length is announced. Throws `overloaded`; the newest goes, for the others are half done. */
@@ -62,7 +85,7 @@ export class Admission {
   }
 
   stats(): AdmissionStats {
-    return { requests: this.#requests, bytes: this.#bytes, streams: this.#streams, refused: this.#refused };
+    return { requests: this.#requests, room: this.#room, bytes: this.#bytes, streams: this.#streams, refused: this.#refused };
   }
 
   // ── What the admitted call ────────────────────────────────────────────────────────────────────────────────────────

@@ -189,8 +189,9 @@ function writeLinks(page: Page, { context: { view, names, metrics } }: Front): v
 }
 
 function writeDoor(page: Page, { admission, events }: Front): void {
-  const { requests, bytes, streams, refused } = admission.stats();
+  const { requests, room, bytes, streams, refused } = admission.stats();
   page.gauge("carillon_admission_requests", "Requests under way.", [[{}, requests]]);
+  page.gauge("carillon_admission_room", "How many may be under way now.", [[{}, room]]);
   page.gauge("carillon_admission_bytes", "Bytes of their bodies.", [[{}, bytes]]);
   page.gauge("carillon_admission_streams", "Open streams, and requests that wait for something to happen.", [[{}, streams]]);
   page.counter("carillon_admission_refused_total", "Requests refused because too much was under way.", [[{}, refused]]);

@@ -224,6 +224,32 @@ describe("when the way is lost", () => {
   });
 });
 
+test("a payload lane that is full to the brim costs payloads, and holds up no word of the protocol", async () => {
+  /** The transport of payloads takes nothing any more, as when the way to the peer is stuffed. */
+  const openStream: Runtime["openStream"] = (url, said, events) => {
+    const stream = runtime.openStream(url, said, events);
+    return { write: (bytes) => said[headerNames.lane] === "0" && stream.write(bytes), close: () => stream.close() };
+  };
+  const [a, b] = [await node(1, { runtime: { ...runtime, openStream } }), await node(2)];
+  joinUp(a, b);
+  await until("the control lane is open", () => a.link.stats()[0]!.connectedSince !== null);
+  a.link.send({ to: [2], message: propose(1, 100) });
+  await Bun.sleep(0);
+  for (let round = 1; round <= 10; round++) {
+    for (let sequence = 1; sequence <= 10; sequence++) a.link.send({ to: [2], message: propose(sequence, 500_000) });
+    a.link.send({ to: [2], message: ask(round) });
+    a.link.send({ to: [2], message: release });
+    await until("both words are there", () => b.heard.length === 2 * round, 1_000);
+  }
+  expect(b.heard.map(({ message }) => message.kind)).toEqual(Array.from({ length: 10 }, () => ["ask", "release"]).flat() as never);
+  const [toB] = a.link.stats();
+  expect(toB!.queuedBytes).toBeGreaterThan(31 << 20);
+  expect(toB!.queuedBytes).toBeLessThanOrEqual(32 << 20);
+  // All that was lost are payloads.
+  expect(toB!.dropped).toBeGreaterThan(20);
+  expect(toB!.dropped).toBeLessThan(100);
+});
+
 describe("who gets in", () => {
   const said = (claim: { cluster: string; from: number; to: number; lane: number }): Record<string, string> => ({
     [headerNames.cluster]: claim.cluster,

@@ -58,7 +58,7 @@ describe("a full house", () => {
     expect([refused.status, refused.headers.get("retry-after"), asked]).toEqual([429, "1", false]);
     expect(await refused.json()).toMatchObject({
       code: "overloaded",
-      detail: "Cannot take this on now: 2 requests are under way in this node",
+      detail: "Cannot take this on now: as many requests as it can bear are under way in this node",
       outcome: "none",
       retryable: true,
       retryAfterMs: 1_000,
@@ -68,7 +68,7 @@ describe("a full house", () => {
     }
     expect([await first.end(), await second.end()]).toEqual([201, 201]);
     expect((await node.request("/v1/kv/third", { method: "PUT", body: "x" })).status).toBe(201);
-    expect(admission.stats()).toEqual({ requests: 0, bytes: 0, streams: 0, refused: 5 });
+    expect(admission.stats()).toEqual({ requests: 0, room: 2, bytes: 0, streams: 0, refused: 5 });
   });
 
   test("is no reason to lock out whoever looks after the node", async () => {
@@ -119,6 +119,28 @@ describe("a full house", () => {
     const huge = await node.request("/v1/kv/huge", { method: "PUT", body: "x", headers: { "content-length": String(2 ** 40) } });
     expect(huge.status).toBe(413);
   });
+});
+
+test("a node whose event loop runs late takes on less at a time, and more again once it keeps up", () => {
+  const admission = new Admission({ requestsMax: 1_000, requestsMin: 100 });
+  const room = (): number => admission.stats().room;
+  admission.adapt(10);
+  expect(room()).toBe(1_000);
+  admission.adapt(80);
+  expect(room()).toBe(750);
+  for (let look = 0; look < 20; look++) admission.adapt(500);
+  expect(room()).toBe(100);
+  const inside = Array.from({ length: 100 }, () => admission.enter(new Request("http://n/"), 0));
+  expect(admission.full).toBe(true);
+  admission.adapt(0);
+  expect([room(), admission.full]).toEqual([164, false]);
+  for (let look = 0; look < 20; look++) admission.adapt(0);
+  expect(room()).toBe(1_000);
+  // Whoever is in stays in.
+  for (let look = 0; look < 20; look++) admission.adapt(500);
+  expect(admission.stats()).toMatchObject({ requests: 100, room: 100 });
+  for (const admitted of inside) admitted.leave();
+  expect(admission.stats().requests).toBe(0);
 });
 
 describe("whoever only waits", () => {
