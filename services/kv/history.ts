@@ -72,6 +72,11 @@ export class History {
     return this.#oldest;
   }
 
+  /** Of the last change there was, whether it is here or before everything that is. */
+  get newest(): Position {
+    return this.#chunks.at(-1)?.last ?? this.#oldest;
+  }
+
   /** Bytes of memory held. */
   get heldBytes(): number {
     return this.#held + (this.#spare?.byteLength ?? 0);
@@ -129,13 +134,13 @@ export class History {
     return { from, to, after, chunk: this.#first + end, at: this.#chunks[end]?.used ?? 0 };
   }
 
-  /** Forgets everything: the state is now that of `position`, which was not come to change by change. Whoever listens is told. */
-  restart(position: Position): void {
+  /** Forgets everything: the state is now one that last changed at `newest`, and was not come to change by change. Whoever listens is told. */
+  restart(newest: Position): void {
     // Also a cursor at the very end has missed something.
     this.#first += Math.max(this.#chunks.length, 1);
     this.#chunks.length = 0;
     this.#held = 0;
-    this.#oldest = position;
+    this.#oldest = newest;
     for (const changed of this.#others) changed();
     this.#tell(undefined, true);
   }

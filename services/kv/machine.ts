@@ -134,19 +134,19 @@ export class KvMachine implements Machine {
   }
 
   snapshot(position: Position): KvItems {
-    const items: KvItems = new KvItems(this.#tree, this.#slabs, position, () => this.#snapshots.delete(items));
+    const items: KvItems = new KvItems(this.#tree, this.#slabs, position, this.history.newest, () => this.#snapshots.delete(items));
     this.#snapshots.add(items);
     return items;
   }
 
   restore(position: Position): Intake {
-    return new KvIntake(position, ({ tree, slabs, bytes }) => {
+    return new KvIntake(position, ({ tree, slabs, bytes, newest }) => {
       this.#tree = tree;
       this.#slabs = slabs;
       this.#bytes = bytes;
       // They go on with what they were of, which nobody writes any more.
       this.#snapshots = new Set();
-      this.history.restart(position);
+      this.history.restart(newest!);
     });
   }
 

@@ -9,6 +9,8 @@ import { Tree } from "../tree.ts";
 export class KvIntake implements Intake {
   readonly tree = new Tree();
   readonly slabs = new Slabs();
+  /** Of the last change; null until it has come, which it does first. */
+  newest: Position | null = null;
   /** Keys and values of all entries. */
   bytes = 0;
   readonly #position: Position;
@@ -22,6 +24,7 @@ export class KvIntake implements Intake {
   }
 
   measure(bytes: Uint8Array, at: number, end: number): number {
+    if (this.newest === null) return positionBytes;
     if (end - at < 2) return 2;
     const key = bytes[at]! | bytes[at + 1]! << 8;
     if (key === 0) return 2;
@@ -31,6 +34,11 @@ export class KvIntake implements Intake {
 
   take(bytes: Uint8Array, at: number, end: number): boolean {
     const reader = this.#reader.reset(bytes, at, end);
+    if (this.newest === null) {
+      this.newest = reader.position();
+      if (!reader.ok || liesBehind(bytes, at, this.#position)) throw corrupt("its last change makes no sense");
+      return true;
+    }
     const length = reader.u16();
     if (length === 0) return false;
     const key = reader.binary(length);
@@ -40,7 +48,7 @@ export class KvIntake implements Intake {
     reader.position();
     skipType(reader);
     if (!reader.ok) throw corrupt("an entry makes no sense");
-    if (liesBehind(bytes, value, this.#position)) throw corrupt("an entry was written behind its position");
+    if (liesBehind(bytes, value, this.newest)) throw corrupt("an entry was written behind its last change");
 
     const handle = this.slabs.allocate(size);
     reader.rewind(value);

@@ -1,6 +1,7 @@
 /**
  * The entries of a KV machine as they were at one position, in key order, while the machine goes on being written.
  *
+ *   head:  position of the last change 10 bytes
  *   entry: key length u16 · key · size u32 · value as in a slab
  *   end:   0 u16
  *
@@ -8,7 +9,7 @@
  * where they are. So what is held is what was written meanwhile, and no more. Entries written since are known by their versions.
  */
 import type { Position } from "../../core/position.ts";
-import { liesBehind, Reader, type Writer } from "../bytes.ts";
+import { liesBehind, positionBytes, Reader, type Writer } from "../bytes.ts";
 import { type Items, later } from "../snapshot.ts";
 import { Slabs } from "../slabs.ts";
 import { Tree } from "../tree.ts";
@@ -24,6 +25,7 @@ export class KvItems implements Items {
   readonly #tree: Tree;
   readonly #slabs: Slabs;
   readonly #position: Position;
+  readonly #newest: Position;
   readonly #stop: () => void;
   /** Up to this key everything has been handed out. */
   #done = "";
@@ -44,15 +46,17 @@ export class KvItems implements Items {
   #image = -1;
   #imageKey = "";
   /** What `next` has found. */
-  #found: "entry" | "image" | "end" = "end";
+  #found: "head" | "entry" | "image" | "end" = "head";
+  #begun = false;
   readonly #value = new Reader();
   #ended = false;
 
-  /** `stop` is called when nothing needs to be kept any more. */
-  constructor(tree: Tree, slabs: Slabs, position: Position, stop: () => void) {
+  /** `newest`: of the last change. `stop` is called when nothing needs to be kept any more. */
+  constructor(tree: Tree, slabs: Slabs, position: Position, newest: Position, stop: () => void) {
     this.#tree = tree;
     this.#slabs = slabs;
     this.#position = position;
+    this.#newest = newest;
     this.#stop = stop;
   }
 
@@ -68,6 +72,7 @@ export class KvItems implements Items {
 
   next(): number {
     if (this.#ended) return 0;
+    if (!this.#begun) return positionBytes;
     while (this.#handles[this.#at] === -1) this.#at++;
     if (this.#at === this.#keys.length && !this.#exhausted) {
       if (this.#passed < passedMax) this.#lookAhead();
@@ -87,6 +92,10 @@ export class KvItems implements Items {
 
   write(writer: Writer): void {
     switch (this.#found) {
+      case "head":
+        writer.position(this.#newest);
+        this.#begun = true;
+        return;
       case "entry":
         this.#write(writer, this.#keys[this.#at]!, this.#slabs, this.#handles[this.#at]!);
         this.#at++;

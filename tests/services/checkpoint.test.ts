@@ -274,6 +274,30 @@ test("a watch that would miss what a checkpoint sums up is told how far that goe
   for (const watch of [ahead, on, fresh]) await watch.return!();
 });
 
+test("a watch that has missed nothing goes on at a new life, however much later the checkpoint was made", async () => {
+  const cluster = servicesCluster({ nodes: 1, topology: twoGroups });
+  const [a] = cluster.services as [Services];
+  await a.log("e").create({ group: "eu" });
+  const first = (await a.kv.put("a", "1") as { version: string }).version;
+  const last = (await a.kv.put("a", "2") as { version: string }).version;
+  // These come behind it, and change no key.
+  await a.kv.insert("a", "3");
+  await a.log("e").append("x");
+  await settled();
+  const { services } = newLife(cluster);
+  takeOverAll(services, checkpoints(cluster));
+  services.start();
+  expect(await failure(services.kv.watch({ key: "a" }, { after: first })[Symbol.asyncIterator]().next())).toMatchObject({
+    code: "compacted",
+    facts: { oldest: last },
+  });
+  const on = services.kv.watch({ key: "a" }, { after: last })[Symbol.asyncIterator]();
+  expect((await on.next()).value!.kind).toBe("caught-up");
+  await a.kv.put("a", "4");
+  expect(shown((await on.next()).value!)).toBe("a=4");
+  await on.return!();
+});
+
 test("own commands inside a checkpoint end with their time-outs, those behind it with their answers", async () => {
   let inside: Promise<CarillonError> | undefined;
   const cluster = await leftBehind(async (_a, b) => {
