@@ -7,14 +7,14 @@ import type { CallOptions } from "../../services/api.ts";
 import { admittedOf } from "./admission.ts";
 import type { HttpLimits } from "./context.ts";
 
-/** A request says so long how much it may still take; services are as much late in telling a time-out anyway. */
-const fewest = 1 / 16;
+/** Of the whole: a time-out comes as much late anyway, and calls with the same one share a timer. */
+const negligible = 1 / 16;
 
 /** The options with what is left. Throws `timeout` with outcome `none` if that is nothing. */
 export function withinDeadline<T extends CallOptions>(request: Request, options: T, limits: HttpLimits): T {
   const timeoutMs = options.timeoutMs ?? limits.timeoutMs;
   const left = leftMs(request, timeoutMs);
-  return timeoutMs - left < timeoutMs * fewest ? options : { ...options, timeoutMs: left };
+  return timeoutMs - left < timeoutMs * negligible ? options : { ...options, timeoutMs: left };
 }
 
 /** Whole milliseconds, at least one. Throws `timeout` with the outcome of what has been tried so far. */

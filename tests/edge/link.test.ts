@@ -4,6 +4,7 @@ import { runtime } from "#runtime";
 import type { Message } from "../../core/message.ts";
 import { describe as told } from "../../core/message.ts";
 import { parseTopology } from "../../core/topology.ts";
+import { messageVersion } from "../../edge/codec/message.ts";
 import { FrameWriter } from "../../edge/link/frames.ts";
 import { openHttp2Link } from "../../edge/link/http2.ts";
 import type { Link } from "../../edge/link/link.ts";
@@ -350,11 +351,11 @@ describe("who gets in", () => {
     const claim = { ...good, from: 3 };
     for (
       const [bytes, sentence] of [
-        [Uint8Array.of(5, 0, 0, 0, 1, 99, 0, 0, 0), "99 is no kind of message"],
+        [Uint8Array.of(5, 0, 0, 0, messageVersion, 99, 0, 0, 0), "99 is no kind of message"],
         [Uint8Array.of(0xff, 0xff, 0xff, 0xff), "a frame claims 4294967295 bytes"],
         [
           new FrameWriter().write(release).map((byte, index) => index === 4 ? 77 : byte),
-          "the message has version 77 and this node speaks 1",
+          `the message has version 77 and this node speaks ${messageVersion}`,
         ],
       ] as const
     ) {

@@ -1,6 +1,7 @@
 /** The one door: what is let in, what is turned away and how, and that whoever looks after the node always gets in. */
 import { describe, expect, test } from "bun:test";
 import { Admission, type AdmissionLimits } from "../../../edge/http/admission.ts";
+import { runtime } from "#runtime";
 import { startNodes, type TestCluster, type TestNode } from "./nodes.ts";
 
 const utf8 = new TextEncoder();
@@ -69,6 +70,38 @@ describe("a full house", () => {
     expect([await first.end(), await second.end()]).toEqual([201, 201]);
     expect((await node.request("/v1/kv/third", { method: "PUT", body: "x" })).status).toBe(201);
     expect(admission.stats()).toEqual({ requests: 0, room: 2, bytes: 0, streams: 0, refused: 5 });
+  });
+
+  test("answers over a connection before the body has been sent, also while many ask at once", async () => {
+    const { cluster, node, admission } = await withDoor({ requestsMax: 1 });
+    await using _ = cluster;
+    const server = await runtime.serveHttp({ host: "127.0.0.1", port: 0 }, node.app.fetch);
+    const inside = new Upload(node, "inside");
+    await until(() => admission.stats().requests === 1);
+    const asked = Array.from({ length: 100 }, (_, index) => {
+      const answer = Promise.withResolvers<string>();
+      let text = "";
+      const opened = Bun.connect({
+        hostname: server.host,
+        port: server.port,
+        socket: {
+          open: (socket) => void socket.write(`PUT /v1/kv/${index} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1000000\r\n\r\n`),
+          data(_socket, bytes) {
+            text += new TextDecoder().decode(bytes);
+            if (text.includes('"code"')) answer.resolve(text);
+          },
+          close: () => answer.reject(new Error(`Closed after ${JSON.stringify(text)}`)),
+        },
+      });
+      return answer.promise.finally(async () => (await opened).end());
+    });
+    for (const text of await Promise.all(asked)) {
+      expect(text.split("\r\n")[0]).toBe("HTTP/1.1 429 Too Many Requests");
+      expect(text).toMatch(/^retry-after: 1\r$/im);
+    }
+    expect(admission.stats()).toMatchObject({ requests: 1, bytes: 0, refused: 100 });
+    expect(await inside.end()).toBe(201);
+    await server.close();
   });
 
   test("is no reason to lock out whoever looks after the node", async () => {

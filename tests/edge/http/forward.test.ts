@@ -124,7 +124,7 @@ describe("asking", () => {
 describe("when the other node does not answer", () => {
   /** A node that learns nothing and takes these for the ones to ask. */
   const lost = async (urls: readonly string[]): Promise<TestCluster> =>
-    await startNodes({ nodes: [{ name: "n1" }] }, () => ({ locate: () => urls, limits: { timeoutMs: 100 } }));
+    await startNodes({ nodes: [{ name: "n1" }] }, () => ({ locate: () => urls }));
   const nobody = "http://127.0.0.1:9";
 
   test("a refused connection is certainly no write, and the next one is tried", async () => {
