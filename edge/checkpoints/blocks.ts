@@ -18,7 +18,7 @@ export interface Head {
   readonly cluster: string;
   /** The replica's name. */
   readonly replica: string;
-  /** Of the last command applied. */
+  /** Everything at or below has been applied, and nothing above. */
   readonly position: Position;
   /** Where each of its groups goes on. */
   readonly groups: readonly Resume[];

@@ -28,6 +28,8 @@ export interface CheckpointLimits {
   readonly answerMs: Millis;
   /** A whole take-over is tried again after so long. */
   readonly retryMs: Millis;
+  /** Every file is read once in so long, to find damage before it is needed. */
+  readonly scrubEveryMs: Millis;
 }
 
 export const defaultCheckpointLimits: CheckpointLimits = {
@@ -37,6 +39,7 @@ export const defaultCheckpointLimits: CheckpointLimits = {
   bytesPerSecond: 32 << 20,
   answerMs: 2_000,
   retryMs: 1_000,
+  scrubEveryMs: 86_400_000,
 };
 
 export interface CheckpointStats {
@@ -44,6 +47,8 @@ export interface CheckpointStats {
   readonly made: number;
   readonly installed: number;
   readonly served: number;
+  /** Files found damaged and given up. */
+  readonly damaged: number;
   /** Of all files kept. */
   readonly bytes: number;
   readonly replicas: readonly ReplicaCheckpoint[];
@@ -95,6 +100,8 @@ export class Checkpoints {
   readonly #store: CheckpointStore;
   readonly #exchange: Exchange;
   readonly #kept: readonly Kept[];
+  #damaged = 0;
+  #scrubAt: Millis;
   #cancel: () => void = () => {};
   #closed = false;
   /** What the journal had been given when a restart was last told to begin anew. */
@@ -105,6 +112,7 @@ export class Checkpoints {
     const { node, topology, clock, hash, replicas, self } = options;
     this.#options = options;
     this.#limits = { ...defaultCheckpointLimits, ...options.limits };
+    this.#scrubAt = clock.now().mono + this.#limits.scrubEveryMs;
     this.#store = new CheckpointStore(node.disk ?? memoryFiles(), topology.cluster, hash);
     this.#kept = replicas.map((replica) => ({
       replica,
@@ -153,6 +161,7 @@ export class Checkpoints {
       made: this.#kept.reduce((sum, { made }) => sum + made, 0),
       installed: this.#kept.reduce((sum, { installed }) => sum + installed, 0),
       served: this.#exchange.served,
+      damaged: this.#damaged,
       bytes: this.#store.bytes,
       replicas: this.#kept.map(({ replica, head, madeAt, fileBytes, made, installed }) => ({
         replica: replica.name,
@@ -173,7 +182,7 @@ export class Checkpoints {
   #look(): void {
     if (this.#closed) return;
     const { clock } = this.#options;
-    this.#round = this.#round.then(() => this.#make((kept) => this.#isDue(kept)));
+    this.#round = this.#round.then(() => this.#make((kept) => this.#isDue(kept))).then(() => this.#scrub());
     void this.#round.then(() => {
       if (!this.#closed) this.#cancel = clock.wakeAt(clock.now().mono + this.#limits.lookMs, () => this.#look());
     });
@@ -200,6 +209,31 @@ export class Checkpoints {
       }
     }
     if (any && !this.#closed) this.#rebase();
+  }
+
+  async #scrub(): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#closed || clock.now().mono < this.#scrubAt) return;
+    this.#scrubAt = clock.now().mono + this.#limits.scrubEveryMs;
+    for (const kept of this.#kept) {
+      for (const stored of this.#store.of(kept.replica.name)) {
+        try {
+          await this.#store.check(stored.file, () => {}, () => {});
+        } catch (error) {
+          await this.#giveUpFile(stored, error);
+          // In its place a new one, at the next look.
+          kept.bytesBefore = -Infinity;
+        }
+      }
+    }
+  }
+
+  /** Anything but damage is thrown on. */
+  async #giveUpFile(stored: Stored, error: unknown): Promise<void> {
+    if (!(error instanceof CarillonError) || error.code !== "corrupt") throw error;
+    this.#damaged++;
+    this.#options.log(`Checkpoint "${stored.file}" is damaged and will not be used: ${error.message}`);
+    await this.#store.forget(stored);
   }
 
   async #write(kept: Kept): Promise<boolean> {
@@ -334,7 +368,7 @@ export class Checkpoints {
   /** Reads a checkpoint into its replica; false if that cannot be, and a damaged one is forgotten. */
   async #restore(kept: Kept, stored: Stored): Promise<boolean> {
     const { replica } = kept;
-    const { log, node } = this.#options;
+    const { node } = this.#options;
     const read: { head: Head | null; restore: ReplicaRestore | null } = { head: null, restore: null };
     try {
       await this.#store.check(stored.file, (head) => {
@@ -356,9 +390,7 @@ export class Checkpoints {
         return false;
       }
     } catch (error) {
-      if (!(error instanceof CarillonError) || error.code !== "corrupt") throw error;
-      log(`Checkpoint "${stored.file}" is damaged and will not be used: ${error.message}`);
-      await this.#store.forget(stored);
+      await this.#giveUpFile(stored, error);
       return false;
     }
     Object.assign(kept, { fileBytes: stored.bytes, bytesBefore: node.journalStats().bytesWritten });

@@ -31,7 +31,13 @@ class Node {
     this.notices = notices;
   }
 
-  static async start(topology: Topology, self: NodeId, directory: string, durability: Durability): Promise<Node> {
+  static async start(
+    topology: Topology,
+    self: NodeId,
+    directory: string,
+    durability: Durability,
+    more: Partial<CheckpointLimits> = {},
+  ): Promise<Node> {
     const [host, port] = topology.nodes[self - 1]!.link.split(":");
     const notices: string[] = [];
     const log = (sentence: string) => void notices.push(sentence);
@@ -55,7 +61,7 @@ class Node {
       self,
       clock: runtime.clock,
       hash: (key, data) => runtime.hmacSha256(key, data),
-      limits: small,
+      limits: { ...small, ...more },
       log,
     });
     await checkpoints.restore();
@@ -178,6 +184,32 @@ for (const durability of ["sync", "memory"] as const) {
     });
   }, 120_000);
 }
+
+test("a checkpoint that is damaged while nobody needs it is found and made again", async () => {
+  await inDirectory(async (directory) => {
+    const topology = await topologyOf(1);
+    const node = await Node.start(topology, 1, directory, "sync", { scrubEveryMs: 50 });
+    await write(node, 0, 400);
+    await until(() => node.checkpoints.stats().made >= 2, "two checkpoints are made");
+    await node.checkpoints.makeAll();
+    const folder = join(directory, "n1");
+    const files = async (): Promise<string[]> => (await readdir(folder)).filter((file) => /^checkpoint-.*[0-9a-f]$/.test(file)).sort();
+    const [, newest] = await files();
+    const bytes = readFileSync(join(folder, newest!));
+    bytes[bytes.length - 30]! ^= 1;
+    await writeFile(join(folder, newest!), bytes);
+    await until(() => node.checkpoints.stats().damaged === 1, "the damage is found");
+    await write(node, 400, 20);
+    await until(() => node.checkpoints.stats().replicas.every(({ ageMs }) => ageMs !== null && ageMs < 1_000), "a new one is made");
+    await node.stop();
+    expect(node.notices.filter((sentence) => sentence.includes("damaged")).length).toBe(1);
+    const again = await Node.start(topology, 1, directory, "sync");
+    await again.services.kv.get("key/1");
+    expect(again.notices).toEqual([]);
+    expect(digests(again)).toEqual(digests(node));
+    await again.stop();
+  });
+}, 60_000);
 
 test("a damaged checkpoint is passed over for the one before it, or for a peer's", async () => {
   await inDirectory(async (directory) => {

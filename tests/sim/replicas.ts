@@ -58,6 +58,8 @@ export class Replicas {
   readonly #oracles: Oracles;
   readonly #hosts: ReadonlyMap<NodeId, Host>;
   readonly #all = new Map<NodeId, Replica[]>();
+  /** The furthest that anybody has forgotten each group by agreement. */
+  readonly #trimmed = new Map<GroupId, Instance>();
   #next = firstNumber;
 
   constructor(options: { plan: Plan; queue: EventQueue; prng: Prng; oracles: Oracles; hosts: ReadonlyMap<NodeId, Host> }) {
@@ -94,6 +96,7 @@ export class Replicas {
     for (const { group, upTo } of effects.trims) {
       this.trims++;
       this.#checkTrim(host, group, upTo);
+      this.#trimmed.set(group, Math.max(upTo, this.#trimmed.get(group) ?? 0));
       host.disk.trim(group, upTo);
     }
     for (const { subscription } of effects.lost) {
@@ -214,6 +217,7 @@ export class Replicas {
       const asked = this.#prng.sample(there, majority(peers.length));
       const best = asked.map(({ durable }) => durable).filter((durable) => durable !== null)
         .sort((a, b) => comparePositions(b.position, a.position))[0];
+      if (asked.length === majority(peers.length)) this.#checkNewest(replica, best ?? null);
       const own = replica.durable?.position;
       if (asked.length < majority(peers.length) || best === undefined || (own && comparePositions(best.position, own) <= 0)) {
         if (replica.subscription === 0) this.#subscribe(host, replica);
@@ -249,6 +253,19 @@ export class Replicas {
         safe.length >= majority(nodes.length),
         "trimmed",
         () => `n${host.id} forgets g${group} up to ${upTo}; of ${nodes.map((node) => `n${node}`)} only ${safe.length} have it behind them`,
+      );
+    }
+  }
+
+  /** Whoever asks a majority gets a checkpoint that nothing behind it has been forgotten of. */
+  #checkNewest({ name, groups }: Replica, best: Cursor | null): void {
+    if (this.#plan.durability === "memory") return;
+    for (const group of groups) {
+      const trimmed = this.#trimmed.get(group) ?? 0;
+      demand(
+        behind(best, group) >= trimmed,
+        "recoverable",
+        () => `the newest checkpoint of ${name} among a majority goes on behind ${behind(best, group)} of g${group}; trimmed to ${trimmed}`,
       );
     }
   }

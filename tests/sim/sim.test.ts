@@ -61,10 +61,19 @@ suite("regressions", () => {
     test(`seed ${seed}: ${what}`, () => expectClean(runSeed(seed)), 120_000);
   }
 
-  for (const aim of ["usurpers", "strangers"] as const) {
+  for (const aim of ["usurpers", "strangers", "laggards"] as const) {
     test(`five seeds of ${aim} violate nothing`, () => {
       for (let seed = 1; seed <= 5; seed++) expectClean(runSeed(seed, { aim }));
     }, 240_000);
+  }
+
+  for (
+    const [seed, what] of [
+      [14, "each node forgot what the slowest of its replicas still needed"],
+      [1102, "where only slots were given up no checkpoint moved on"],
+    ] as const
+  ) {
+    test(`seed ${seed} of laggards: ${what}`, () => expectClean(runSeed(seed, { aim: "laggards" })), 120_000);
   }
 
   test(
