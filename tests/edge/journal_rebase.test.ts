@@ -5,7 +5,7 @@ import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
 import { openJournal } from "../../edge/journal/journal.ts";
 import { FaultyDisk } from "./faulty_disk.ts";
-import { accept, append, base, entry, install, learn, open, random, rebase, settled } from "./journal_kit.ts";
+import { accept, append, base, entry, HandClock, install, learn, open, type Opened, random, rebase, settled } from "./journal_kit.ts";
 
 const instances = (entries: readonly Entry[]): number[] => entries.map((one) => one.instance);
 const span = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -111,25 +111,51 @@ test("a group at rest holds back its own segment and none of the others", async 
   await again.journal.close();
 });
 
-test("entries that were replaced do not come back when the segment that replaced them has gone", async () => {
-  const disk = new FaultyDisk();
-  const first = await open(disk, how);
-  // Group 9 holds the first segment; in it, 6 … 10 of group 1 are of a ballot that came to nothing.
-  await append(first.journal, accept(9, 1), ...span(1, 10).map((i) => accept(1, i, 1, 500)));
-  await append(first.journal, ...span(0, 12).map((i) => accept(9, 2 + i, 1, 2_000)));
-  await append(first.journal, install(1, 5, 10, 2, 1_000));
-  await append(first.journal, ...span(0, 12).map((i) => accept(8, 1 + i, 1, 2_000)));
-  await append(first.journal, ...span(11, 14).map((i) => accept(1, i, 2, 100)));
-  first.journal.trim(1, 10);
-  first.journal.trim(8, 13);
-  first.journal.trim(9, 12);
-  await rebase(first.journal, base(1, 14), base(8, 13), base(9, 14), ceiling);
+/**
+ * Group 9 holds the first segment, in which 6 … 10 of group 1 are of a ballot that came to nothing. The segment of what
+ * replaced them goes with the trim, the one of 11 … 14 stays: only the trim itself stands between the two.
+ */
+async function replaced(disk: FaultyDisk, durability: "sync" | "async"): Promise<Opened> {
+  const opened = await open(disk, { ...how, durability, clock: new HandClock() });
+  const filler = (from: number): JournalRecord[] => span(from, from + 14).map((i) => accept(8, i, 1, 2_000));
+  const { journal } = opened;
+  await append(journal, accept(9, 1), ...span(1, 10).map((i) => accept(1, i, 1, 500)));
+  await append(journal, ...filler(1));
+  await append(journal, install(1, 5, 10, 2, 1_000));
+  await append(journal, ...filler(16));
+  await append(journal, ...span(11, 14).map((i) => accept(1, i, 2, 100)));
+  await rebase(journal, base(1, 14), base(8, 30), base(9, 1), ceiling);
+  journal.trim(1, 10);
+  journal.trim(8, 30);
   await settled();
-  const second = await open(disk.kill(), how);
-  expect(second.journal.oldest(1)).toBe(11);
-  expect(await second.journal.read(1, 8, 14, 1 << 20)).toEqual([]);
-  expect(await second.journal.read(1, 11, 14, 1 << 20)).toEqual(span(11, 14).map((i) => entry(i, 2)));
-  await second.journal.close();
+  expect((await segmentsOf(disk))[0]).toBe(1);
+  expect((await segmentsOf(disk))[1]).toBeGreaterThan(2);
+  return opened;
+}
+
+async function nothingCameBack({ journal }: Opened): Promise<void> {
+  expect([journal.oldest(1), journal.oldest(9)]).toEqual([11, 1]);
+  expect(await journal.read(1, 8, 14, 1 << 20)).toEqual([]);
+  expect(await journal.read(1, 11, 14, 1 << 20)).toEqual(span(11, 14).map((i) => entry(i, 2)));
+  await journal.close();
+}
+
+test("entries that were replaced do not come back when the segment that replaced them has gone", async () => {
+  for (const durability of ["sync", "async"] as const) {
+    const disk = new FaultyDisk();
+    await replaced(disk, durability);
+    await nothingCameBack(await open(disk.losePower(() => 0), how));
+  }
+});
+
+test("nor when the notes of the trims have gone as well, with the segment they were in", async () => {
+  const disk = new FaultyDisk();
+  const { journal } = await replaced(disk, "sync");
+  const withNotes = (await segmentsOf(disk)).at(-1)!;
+  await rebase(journal, base(1, 14), base(8, 30), base(9, 1), ceiling);
+  await settled();
+  expect(await segmentsOf(disk)).not.toContain(withNotes);
+  await nothingCameBack(await open(disk.kill(), how));
 });
 
 test("a checkpoint taken over from a peer leaves nothing readable below it, also across restarts", async () => {
@@ -204,6 +230,19 @@ test("in memory slabs are given back, and what was trimmed is answered with noth
   expect([journal.oldest(1), await journal.read(1, 90, 91, 1 << 20)]).toEqual([91, []]);
   expect(instances(await journal.read(1, 91, 100, 1 << 30))).toEqual(span(91, 100));
   await journal.close();
+});
+
+test("a second after its first record the newest segment is missed as well", async () => {
+  const disk = new FaultyDisk();
+  const clock = new HandClock();
+  const { journal } = await open(disk, { ...how, clock });
+  for (const instance of span(1, 20)) await append(journal, accept(1, instance, 1, 2_000));
+  await clock.pass(1_100);
+  const newest = (await segmentsOf(disk)).findLast((number) => disk.bytes(`journal-0000000${number}`)[0] !== 0)!;
+  expect(newest).toBeGreaterThan(1);
+  const killed = disk.kill();
+  for (const number of await segmentsOf(killed)) if (number >= newest) await killed.remove(`journal-0000000${number}`);
+  await expect(open(killed, how)).rejects.toThrow(`Cannot start: "/test/journal-0000000${newest}" is missing`);
 });
 
 test("a missing segment is damage wherever it was needed: at the base, behind it, or among those kept to read back", async () => {
