@@ -111,6 +111,30 @@ test("a group at rest holds back its own segment and none of the others", async 
   await again.journal.close();
 });
 
+test("more gaps than the superblock has room for wait, and go later", async () => {
+  const disk = new FaultyDisk();
+  const tight = { segmentBytes: 4_096 };
+  const { journal } = await open(disk, tight);
+  // Every other segment is of a group at rest.
+  for (const instance of span(1, 90)) {
+    await append(journal, accept(1, instance, 1, 3_500)).then(() => append(journal, accept(2, instance, 1, 3_500)));
+  }
+  await rebase(journal, base(1, 90), base(2, 90), ceiling);
+  journal.trim(1, 90);
+  await settled();
+  const between = (await segmentsOf(disk)).length;
+  expect(between).toBeGreaterThan(90);
+  expect(between).toBeLessThan(160);
+  const next = disk.kill();
+  const again = await open(next, tight);
+  expect(instances(await again.journal.read(2, 1, 90, 1 << 30))).toEqual(span(1, 90));
+  again.journal.trim(2, 60);
+  await settled();
+  expect((await segmentsOf(next)).length).toBeLessThan(40);
+  expect(instances(await again.journal.read(2, 61, 90, 1 << 30))).toEqual(span(61, 90));
+  await again.journal.close();
+});
+
 /**
  * Group 9 holds the first segment, in which 6 … 10 of group 1 are of a ballot that came to nothing. The segment of what
  * replaced them goes with the trim, the one of 11 … 14 stays: only the trim itself stands between the two.
