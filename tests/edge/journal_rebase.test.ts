@@ -111,6 +111,30 @@ test("a group at rest holds back its own segment and none of the others", async 
   await again.journal.close();
 });
 
+test("entries that the bases hold again hold back no older segment, before and after a restart", async () => {
+  const disk = new FaultyDisk();
+  const { journal } = await open(disk, how);
+  for (const instance of span(1, 12)) await append(journal, accept(1, instance, 1, 2_000));
+  await rebase(journal, base(1, 10, 12), ceiling);
+  const restarted = disk.kill();
+  const same = await open(restarted, how);
+  same.journal.trim(1, 10);
+  await settled();
+  const written = async (): Promise<number[]> =>
+    (await segmentsOf(restarted)).filter((number) => restarted.bytes(`journal-0000000${number}`)[0] !== 0);
+  expect((await written()).length).toBe(1);
+  expect(await same.journal.read(1, 11, 12, 1 << 20)).toEqual([entry(11), entry(12)]);
+  // The same without the restart.
+  for (const instance of span(13, 24)) await append(same.journal, accept(1, instance, 1, 2_000));
+  await rebase(same.journal, base(1, 20, 24), ceiling);
+  same.journal.trim(1, 20);
+  await settled();
+  expect((await written()).length).toBe(1);
+  expect(await same.journal.read(1, 20, 24, 1 << 20)).toEqual([]);
+  expect(await same.journal.read(1, 21, 24, 1 << 20)).toEqual(span(21, 24).map((instance) => entry(instance)));
+  await same.journal.close();
+});
+
 test("more gaps than the superblock has room for wait, and go later", async () => {
   const disk = new FaultyDisk();
   const tight = { segmentBytes: 4_096 };
