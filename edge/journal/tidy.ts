@@ -52,15 +52,18 @@ export class Tidy {
   /** Older than where recovery begins, and without an entry that may be read. */
   #unneeded(): Set<number> {
     const { superblock: { life }, segments, index } = this.#options;
-    const unneeded = new Set<number>();
-    for (const number of segments.numbers()) {
-      if (number >= life.base) break;
-      if (index.coverage.needed(number, (group) => index.trimmedTo(group))) continue;
-      unneeded.add(number);
-      // The superblock has room for so many gaps: one more waits until its neighbours can go.
-      if (segments.runs(life.base, unneeded, life.kept).length > runsMax) unneeded.delete(number);
+    const older = segments.numbers().filter((number) => number < life.base);
+    const unneeded = older.filter((number) => !index.coverage.needed(number, (group) => index.trimmedTo(group)));
+    const fits = (gone: ReadonlySet<number>): boolean => segments.runs(life.base, gone, life.kept).length <= runsMax;
+    const all = new Set(unneeded);
+    if (fits(all)) return all;
+    // The superblock has room for so many gaps: one more waits until its neighbours can go.
+    const some = new Set<number>();
+    for (const number of unneeded) {
+      some.add(number);
+      if (!fits(some)) some.delete(number);
     }
-    return unneeded;
+    return some;
   }
 
   async #remove(numbers: ReadonlySet<number>): Promise<void> {

@@ -7,7 +7,7 @@ import { runtime } from "#runtime";
 import type { Entry } from "../../core/entry.ts";
 import { openJournal } from "../../edge/journal/journal.ts";
 import { FaultyDisk } from "./faulty_disk.ts";
-import { accept, append, entry, everyKind, install, learn, open, settled } from "./journal_kit.ts";
+import { accept, append, entry, everyKind, HandClock, install, learn, open, settled } from "./journal_kit.ts";
 
 const instances = (entries: readonly Entry[]): number[] => entries.map((one) => one.instance);
 
@@ -48,11 +48,12 @@ test("no sector that holds something durable is written again", async () => {
 
 test("async is done when written and syncs within its interval", async () => {
   const disk = new FaultyDisk();
-  const { journal } = await open(disk, { durability: "async" });
+  const clock = new HandClock();
+  const { journal } = await open(disk, { durability: "async", clock });
   disk.calls.length = 0;
   for (let instance = 1; instance <= 10; instance++) await append(journal, accept(1, instance));
   expect(disk.calls.filter((call) => call === "sync").length).toBe(0);
-  await Bun.sleep(90);
+  await clock.pass(60);
   expect(disk.calls.filter((call) => call === "sync").length).toBe(1);
   expect((await open(disk.losePower(() => 0))).records.length).toBe(10);
 });
@@ -76,10 +77,11 @@ test("a failed write or sync is told once, to all who wait and all who come, and
 
 test("a failed lazy sync is told although nobody waits", async () => {
   const disk = new FaultyDisk();
-  const { journal, failures } = await open(disk, { durability: "async" });
+  const clock = new HandClock();
+  const { journal, failures } = await open(disk, { durability: "async", clock });
   disk.failSync = new Error("EIO: i/o error");
   await append(journal, accept(1, 1));
-  await Bun.sleep(90);
+  await clock.pass(60);
   expect(failures.map((error) => error.message)).toEqual(['Cannot write the journal in "/test": EIO: i/o error']);
   await journal.close();
 });

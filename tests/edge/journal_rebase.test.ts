@@ -5,7 +5,7 @@ import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
 import { openJournal } from "../../edge/journal/journal.ts";
 import { FaultyDisk } from "./faulty_disk.ts";
-import { accept, append, base, entry, install, learn, open, random, rebase, settled } from "./journal_kit.ts";
+import { accept, append, base, entry, HandClock, install, learn, open, type Opened, random, rebase, settled } from "./journal_kit.ts";
 
 const instances = (entries: readonly Entry[]): number[] => entries.map((one) => one.instance);
 const span = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -111,25 +111,99 @@ test("a group at rest holds back its own segment and none of the others", async 
   await again.journal.close();
 });
 
-test("entries that were replaced do not come back when the segment that replaced them has gone", async () => {
+test("entries that the bases hold again hold back no older segment, before and after a restart", async () => {
   const disk = new FaultyDisk();
-  const first = await open(disk, how);
-  // Group 9 holds the first segment; in it, 6 … 10 of group 1 are of a ballot that came to nothing.
-  await append(first.journal, accept(9, 1), ...span(1, 10).map((i) => accept(1, i, 1, 500)));
-  await append(first.journal, ...span(0, 12).map((i) => accept(9, 2 + i, 1, 2_000)));
-  await append(first.journal, install(1, 5, 10, 2, 1_000));
-  await append(first.journal, ...span(0, 12).map((i) => accept(8, 1 + i, 1, 2_000)));
-  await append(first.journal, ...span(11, 14).map((i) => accept(1, i, 2, 100)));
-  first.journal.trim(1, 10);
-  first.journal.trim(8, 13);
-  first.journal.trim(9, 12);
-  await rebase(first.journal, base(1, 14), base(8, 13), base(9, 14), ceiling);
+  const { journal } = await open(disk, how);
+  for (const instance of span(1, 12)) await append(journal, accept(1, instance, 1, 2_000));
+  await rebase(journal, base(1, 10, 12), ceiling);
+  const restarted = disk.kill();
+  const same = await open(restarted, how);
+  same.journal.trim(1, 10);
   await settled();
-  const second = await open(disk.kill(), how);
-  expect(second.journal.oldest(1)).toBe(11);
-  expect(await second.journal.read(1, 8, 14, 1 << 20)).toEqual([]);
-  expect(await second.journal.read(1, 11, 14, 1 << 20)).toEqual(span(11, 14).map((i) => entry(i, 2)));
-  await second.journal.close();
+  const written = async (): Promise<number[]> =>
+    (await segmentsOf(restarted)).filter((number) => restarted.bytes(`journal-0000000${number}`)[0] !== 0);
+  expect((await written()).length).toBe(1);
+  expect(await same.journal.read(1, 11, 12, 1 << 20)).toEqual([entry(11), entry(12)]);
+  // The same without the restart.
+  for (const instance of span(13, 24)) await append(same.journal, accept(1, instance, 1, 2_000));
+  await rebase(same.journal, base(1, 20, 24), ceiling);
+  same.journal.trim(1, 20);
+  await settled();
+  expect((await written()).length).toBe(1);
+  expect(await same.journal.read(1, 20, 24, 1 << 20)).toEqual([]);
+  expect(await same.journal.read(1, 21, 24, 1 << 20)).toEqual(span(21, 24).map((instance) => entry(instance)));
+  await same.journal.close();
+});
+
+test("more gaps than the superblock has room for wait, and go later", async () => {
+  const disk = new FaultyDisk();
+  const tight = { segmentBytes: 4_096 };
+  const { journal } = await open(disk, tight);
+  // Every other segment is of a group at rest.
+  for (const instance of span(1, 90)) {
+    await append(journal, accept(1, instance, 1, 3_500)).then(() => append(journal, accept(2, instance, 1, 3_500)));
+  }
+  await rebase(journal, base(1, 90), base(2, 90), ceiling);
+  journal.trim(1, 90);
+  await settled();
+  const between = (await segmentsOf(disk)).length;
+  expect(between).toBeGreaterThan(90);
+  expect(between).toBeLessThan(160);
+  const next = disk.kill();
+  const again = await open(next, tight);
+  expect(instances(await again.journal.read(2, 1, 90, 1 << 30))).toEqual(span(1, 90));
+  again.journal.trim(2, 60);
+  await settled();
+  expect((await segmentsOf(next)).length).toBeLessThan(40);
+  expect(instances(await again.journal.read(2, 61, 90, 1 << 30))).toEqual(span(61, 90));
+  await again.journal.close();
+});
+
+/**
+ * Group 9 holds the first segment, in which 6 … 10 of group 1 are of a ballot that came to nothing. The segment of what
+ * replaced them goes with the trim, the one of 11 … 14 stays: only the trim itself stands between the two.
+ */
+async function replaced(disk: FaultyDisk, durability: "sync" | "async"): Promise<Opened> {
+  const opened = await open(disk, { ...how, durability, clock: new HandClock() });
+  const filler = (from: number): JournalRecord[] => span(from, from + 14).map((i) => accept(8, i, 1, 2_000));
+  const { journal } = opened;
+  await append(journal, accept(9, 1), ...span(1, 10).map((i) => accept(1, i, 1, 500)));
+  await append(journal, ...filler(1));
+  await append(journal, install(1, 5, 10, 2, 1_000));
+  await append(journal, ...filler(16));
+  await append(journal, ...span(11, 14).map((i) => accept(1, i, 2, 100)));
+  await rebase(journal, base(1, 14), base(8, 30), base(9, 1), ceiling);
+  journal.trim(1, 10);
+  journal.trim(8, 30);
+  await settled();
+  expect((await segmentsOf(disk))[0]).toBe(1);
+  expect((await segmentsOf(disk))[1]).toBeGreaterThan(2);
+  return opened;
+}
+
+async function nothingCameBack({ journal }: Opened): Promise<void> {
+  expect([journal.oldest(1), journal.oldest(9)]).toEqual([11, 1]);
+  expect(await journal.read(1, 8, 14, 1 << 20)).toEqual([]);
+  expect(await journal.read(1, 11, 14, 1 << 20)).toEqual(span(11, 14).map((i) => entry(i, 2)));
+  await journal.close();
+}
+
+test("entries that were replaced do not come back when the segment that replaced them has gone", async () => {
+  for (const durability of ["sync", "async"] as const) {
+    const disk = new FaultyDisk();
+    await replaced(disk, durability);
+    await nothingCameBack(await open(disk.losePower(() => 0), how));
+  }
+});
+
+test("nor when the notes of the trims have gone as well, with the segment they were in", async () => {
+  const disk = new FaultyDisk();
+  const { journal } = await replaced(disk, "sync");
+  const withNotes = (await segmentsOf(disk)).at(-1)!;
+  await rebase(journal, base(1, 14), base(8, 30), base(9, 1), ceiling);
+  await settled();
+  expect(await segmentsOf(disk)).not.toContain(withNotes);
+  await nothingCameBack(await open(disk.kill(), how));
 });
 
 test("a checkpoint taken over from a peer leaves nothing readable below it, also across restarts", async () => {
@@ -204,6 +278,19 @@ test("in memory slabs are given back, and what was trimmed is answered with noth
   expect([journal.oldest(1), await journal.read(1, 90, 91, 1 << 20)]).toEqual([91, []]);
   expect(instances(await journal.read(1, 91, 100, 1 << 30))).toEqual(span(91, 100));
   await journal.close();
+});
+
+test("a second after its first record the newest segment is missed as well", async () => {
+  const disk = new FaultyDisk();
+  const clock = new HandClock();
+  const { journal } = await open(disk, { ...how, clock });
+  for (const instance of span(1, 20)) await append(journal, accept(1, instance, 1, 2_000));
+  await clock.pass(1_100);
+  const newest = (await segmentsOf(disk)).findLast((number) => disk.bytes(`journal-0000000${number}`)[0] !== 0)!;
+  expect(newest).toBeGreaterThan(1);
+  const killed = disk.kill();
+  for (const number of await segmentsOf(killed)) if (number >= newest) await killed.remove(`journal-0000000${number}`);
+  await expect(open(killed, how)).rejects.toThrow(`Cannot start: "/test/journal-0000000${newest}" is missing`);
 });
 
 test("a missing segment is damage wherever it was needed: at the base, behind it, or among those kept to read back", async () => {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { JournalRecord } from "../../core/effects.ts";
 import { CarillonError } from "../../core/errors.ts";
 import { FaultyDisk } from "./faulty_disk.ts";
-import { accept, append, everyKind, install, open, random } from "./journal_kit.ts";
+import { accept, append, base, entry, everyKind, install, open, random, rebase } from "./journal_kit.ts";
 
 const segment = "journal-00000001";
 
@@ -71,6 +71,18 @@ test("a last batch with a hole is cut there, although frames behind the hole are
   const again = await open(disk);
   expect(again.records).toEqual([accept(1, 1), accept(1, 2, 1, 6_000), accept(1, 3, 2)]);
   expect(again.recovery.torn).toBeNull();
+});
+
+test("what is torn in the middle of a sector is no trouble later, when the segment is one of the past", async () => {
+  const disk = await written([[accept(1, 1), accept(1, 2, 1, 9_000)]]);
+  disk.bytes(segment).fill(0, 4_096);
+  const first = await open(disk);
+  expect(first.records).toEqual([accept(1, 1)]);
+  await rebase(first.journal, base(1, 1));
+  const second = await open(disk.kill());
+  expect([second.records, second.recovery.damage]).toEqual([[base(1, 1)], []]);
+  expect(await second.journal.read(1, 1, 2, 1 << 20)).toEqual([entry(1)]);
+  await second.journal.close();
 });
 
 test("a flipped bit in what was durable is refused, with file and byte", async () => {
