@@ -4,8 +4,9 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtCommand, RealCluster } from "../harness/real_cluster.ts";
+import { noTampering } from "../harness/tamper.ts";
 import { checkNotes } from "./check.ts";
-import { failSync, fillDisk, mountSmall, noMounts, noTampering, slowSync, unmount } from "./disk_faults.ts";
+import { failSync, fillDisk, mountSmall, noMounts, slowSync, unmount } from "./disk_faults.ts";
 import { cutShort, damageWhileDown, flipBit, flipIdentity, tornTail } from "./file_damage.ts";
 import { startLoad } from "./scenarios.ts";
 

@@ -2,16 +2,10 @@
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { RealCluster, RealNode } from "../harness/real_cluster.ts";
+import { tamper } from "../harness/tamper.ts";
 import type { Load } from "./load.ts";
 import { request } from "./request.ts";
 import { acknowledged, caughtUp, longestGap } from "./scenarios.ts";
-
-/** null if system calls of other processes can be tampered with here, else why not. */
-export function noTampering(): string | null {
-  if (Bun.which("strace") === null) return "strace is not installed";
-  const { exitCode, stderr } = Bun.spawnSync(["strace", "-o", "/dev/null", "-e", "inject=fdatasync:delay_enter=1", "true"]);
-  return exitCode === 0 ? null : `strace does not work here: ${stderr.toString().trim()}`;
-}
 
 /** null if a small file system can be mounted here, else why not. */
 export function noMounts(at: string): string | null {
@@ -38,37 +32,6 @@ function run(...command: string[]): void {
   if (Bun.which(command[0]!) === null) throw new Error(`Cannot run ${command[0]}: it is not installed`);
   const { exitCode, stderr } = Bun.spawnSync(command);
   if (exitCode !== 0) throw new Error(`Cannot run ${command.join(" ")}: ${stderr.toString().trim()}`);
-}
-
-/** From now until disposed, fdatasync of this node does what `injection` says (see strace(1)). */
-async function tamper(node: RealNode, injection: string): Promise<AsyncDisposable> {
-  const tracer = Bun.spawn([
-    "strace",
-    "-f",
-    "-o",
-    "/dev/null",
-    "-e",
-    "trace=fdatasync",
-    "-e",
-    `inject=fdatasync:${injection}`,
-    "-p",
-    `${node.pid}`,
-  ], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  const reader = tracer.stderr.getReader();
-  const { value } = await reader.read();
-  const words = new TextDecoder().decode(value);
-  if (!words.includes("attached")) throw new Error(`Cannot tamper with ${node.name}: strace says ${words.trim()}`);
-  return {
-    async [Symbol.asyncDispose](): Promise<void> {
-      tracer.kill("SIGINT");
-      await tracer.exited;
-      await reader.cancel();
-    },
-  };
 }
 
 /** The next fdatasync fails: the node has to end before anything that relied on it is acknowledged. Returns the others' gap. */
