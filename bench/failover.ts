@@ -9,6 +9,7 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { builtCommand, RealCluster, type RealNode } from "../tests/harness/real_cluster.ts";
+import { noTampering, tamper } from "../tests/harness/tamper.ts";
 import { count, median, table } from "./table.ts";
 
 const { values: options } = parseArgs({
@@ -19,7 +20,7 @@ const wan = options.wan;
 const writers = 8;
 const timeoutMs = wan ? 600 : 300;
 /** How long a fault lasts, and how long after it gaps are looked for. */
-const faultMs = wan ? 4_000 : 2_500;
+const faultMs = wan ? 4_000 : 3_000;
 
 interface Fault {
   readonly name: string;
@@ -29,8 +30,10 @@ interface Fault {
   /** Changes of coordinator while it lasts. */
   readonly changesMax: number;
   readonly victim: "coordinator" | "other" | "all";
-  begin(cluster: RealCluster, victim: RealNode, other: RealNode): void;
-  end(cluster: RealCluster, victim: RealNode): void;
+  /** Changes that it should bring about; default 0. */
+  readonly changesMin?: number;
+  begin(cluster: RealCluster, victim: RealNode, other: RealNode): void | Promise<void>;
+  end(cluster: RealCluster, victim: RealNode): void | Promise<void>;
 }
 
 const change = { medianMsMax: wan ? 1_200 : 500, gapMsMax: wan ? 2_000 : 1_000, changesMax: 1, victim: "coordinator" } as const;
@@ -57,6 +60,8 @@ const faults: readonly Fault[] = [
   { name: "coordinator mute", ...change, ...mute },
   { name: "coordinator cut off", ...change, ...cutOff },
   { name: "coordinator and one other cut", ...change, ...partial },
+  { name: "coordinator's disk slow", ...calm, victim: "coordinator", changesMin: 1, changesMax: 1, ...slowDisk() },
+  { name: "other's disk slow", ...calm, ...slowDisk() },
   { name: "other killed, star", ...calm, ...kill },
   { name: "other stopped, star", ...calm, ...pause },
   { name: "other killed, ring", shape: "ring", ...calm, ...kill },
@@ -72,6 +77,22 @@ const faults: readonly Fault[] = [
     end: ({ nodes }) => nodes.forEach((node) => node.start()),
   },
 ];
+
+/** Every fdatasync takes 150 ms longer. It makes way, or does not matter, within the time the fault lasts. */
+function slowDisk(): Pick<Fault, "begin" | "end"> {
+  let tampering: AsyncDisposable | null = null;
+  return {
+    begin: async (_, victim) => {
+      tampering = await tamper(victim, "delay_enter=150000");
+    },
+    end: async (_, victim) => {
+      await tampering?.[Symbol.asyncDispose]();
+      // Only in a new life it may coordinate again soon.
+      await victim.kill();
+      victim.start();
+    },
+  };
+}
 
 function restoreNetwork({ relay }: RealCluster): void {
   relay.heal();
@@ -133,20 +154,28 @@ async function until(what: string, withinMs: number, check: () => boolean | Prom
   }
 }
 
+/** What each says of the only group; null for one that says nothing. */
+async function statuses(nodes: readonly RealNode[]): Promise<({ coordinator: string | null; ballot: string } | null)[]> {
+  return await Promise.all(nodes.map(async (node) => {
+    const answer = await fetch(`${node.url}/v1/cluster`, { signal: AbortSignal.timeout(1_000) }).catch(() => null);
+    return answer?.ok ? (await answer.json() as { groups: { coordinator: string | null; ballot: string }[] }).groups[0]! : null;
+  }));
+}
+
 /** The round of the highest ballot whose log one of these nodes holds. */
 async function round(nodes: readonly RealNode[]): Promise<number> {
-  const rounds = await Promise.all(nodes.map(async (node) => {
-    const answer = await fetch(`${node.url}/v1/cluster`, { signal: AbortSignal.timeout(1_000) }).catch(() => null);
-    const status = answer?.ok ? await answer.json() as { groups: { ballot: string }[] } : null;
-    return Number(status?.groups[0]?.ballot.split(".")[0] ?? 0);
-  }));
-  return Math.max(...rounds);
+  return Math.max(...(await statuses(nodes)).map((status) => Number(status?.ballot.split(".")[0] ?? 0)));
 }
 
 /** All are ready, the preferred one coordinates (again), and writes have flowed for a while. */
 async function settled(cluster: RealCluster, load: Writers): Promise<void> {
   await cluster.ready(30_000);
-  await until("the return of the preferred coordinator", 30_000, async () => await cluster.coordinator() === cluster.nodes[0]);
+  const { name } = cluster.nodes[0]!;
+  await until(
+    "the return of the preferred coordinator",
+    30_000,
+    async () => (await statuses(cluster.nodes)).every((status) => status?.coordinator === name),
+  );
   const from = performance.now();
   await until(
     "a calm second",
@@ -167,11 +196,11 @@ async function attempt(cluster: RealCluster, load: Writers, fault: Fault): Promi
   const rest = cluster.nodes.filter((node) => node !== victim);
   const before = await round(rest);
   const at = performance.now();
-  fault.begin(cluster, victim, other);
+  await fault.begin(cluster, victim, other);
   if (fault.victim === "all") {
     await Promise.all(cluster.nodes.map((node) => node.exited()));
     const start = performance.now();
-    fault.end(cluster, victim);
+    await fault.end(cluster, victim);
     await until("a write after the start", 30_000, () => (load.acknowledgedAt.at(-1) ?? 0) > start);
     return { gapMs: load.acknowledgedAt.find((time) => time > start)! - start, changes: 0 };
   }
@@ -179,11 +208,16 @@ async function attempt(cluster: RealCluster, load: Writers, fault: Fault): Promi
   const gapMs = load.gap(at, performance.now());
   const changes = await round(rest) - before;
   if (!victim.running) await victim.exited();
-  fault.end(cluster, victim);
+  await fault.end(cluster, victim);
   return { gapMs, changes };
 }
 
-const wanted = faults.filter(({ name }) => options.only === undefined || options.only.split(",").some((part) => name.includes(part)));
+const wanted = faults.filter(({ name }) => {
+  if (options.only !== undefined && !options.only.split(",").some((part) => name.includes(part))) return false;
+  const impossible = name.includes("disk") ? noTampering() : null;
+  if (impossible !== null) console.error(`${name}: left out, because ${impossible}`);
+  return impossible === null;
+});
 const rows: string[][] = [];
 let missed = 0;
 for (const shape of ["star", "ring"] as const) {
@@ -197,7 +231,8 @@ for (const shape of ["star", "ring"] as const) {
     while (done.length < trials) done.push(await attempt(cluster, load, fault));
     const gaps = done.map(({ gapMs }) => gapMs);
     const changes = Math.max(...done.map((trial) => trial.changes));
-    const kept = median(gaps) <= fault.medianMsMax && Math.max(...gaps) <= fault.gapMsMax && changes <= fault.changesMax;
+    const enough = done.every((trial) => trial.changes >= (fault.changesMin ?? 0));
+    const kept = median(gaps) <= fault.medianMsMax && Math.max(...gaps) <= fault.gapMsMax && changes <= fault.changesMax && enough;
     if (!kept) missed++;
     rows.push([
       fault.name,

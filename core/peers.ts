@@ -124,6 +124,11 @@ export class Peers {
     return this.#peers.get(node)?.rttMs ?? 0;
   }
 
+  /** There and back to the farthest of them. */
+  farthestMs(nodes: readonly NodeId[]): Millis {
+    return Math.max(0, ...nodes.map((node) => this.rttMs(node)));
+  }
+
   incarnationOf(node: NodeId): number {
     return this.#peers.get(node)?.incarnation ?? 0;
   }

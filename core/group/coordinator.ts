@@ -91,6 +91,7 @@ export class Coordinator {
 
   learned(entry: Entry): void {
     if (this.ballot === 0) return;
+    this.#group.election.succession.decided(entry.instance);
     if (entry.instance > this.#base && this.#flightEntries > 0) this.#count(entry, -1);
     for (const batch of entry.batches) this.#taken.get(batch.origin)?.delete(batch.sequence);
   }
@@ -121,7 +122,7 @@ export class Coordinator {
   }
 
   #propose(kind: EntryKind, batches: readonly Batch[], count: number, slots: number): void {
-    const { log, clock, acceptor, context } = this.#group;
+    const { log, clock, acceptor, context, election } = this.#group;
     // Others' commands keep it awake as well: it would be missed later than whoever waits for it can stand.
     if (kind === "batch") context.activeUntil = context.now + context.limits.activeMs;
     const entry: Entry = {
@@ -137,6 +138,7 @@ export class Coordinator {
     this.#count(entry, 1);
     this.#send(entry, false);
     acceptor.append(entry);
+    election.succession.proposed(entry.instance, context.out.lsn);
   }
 
   #send(entry: Entry, full: boolean): void {

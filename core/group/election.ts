@@ -4,18 +4,17 @@
  */
 import type { Entry } from "../entry.ts";
 import { type Ballot, ballot, ballotNode, ballotRound, type Lsn, type Millis, type NodeId } from "../ids.ts";
-import type { Beat, Entries, Prepare, Promise1 } from "../message.ts";
+import type { Entries, Prepare, Promise1 } from "../message.ts";
 import { reachedByQuorum } from "../quorum.ts";
 import type { RoleReason } from "../view.ts";
 import type { Candidacy, Source } from "./candidacy.ts";
 import type { Group } from "./group.ts";
 import { Roles } from "./roles.ts";
-
-/** A preferred acceptor that is back and level gets its place back after so long. */
-const handBackMs = 3_000;
+import { Succession } from "./succession.ts";
 
 export class Election {
   readonly #group: Group;
+  readonly succession: Succession;
   /** The coordinator this node follows; 0 for none. */
   leader: NodeId = 0;
   leaderBallot: Ballot = 0;
@@ -27,12 +26,12 @@ export class Election {
   #seen: Ballot = 0;
   #standAt: Millis = Infinity;
   #candidacy: Candidacy | null = null;
-  #preferredLevelSince: Millis = Infinity;
   /** A coordinator looks after its quorum then. */
   #watchAt: Millis = 0;
 
   constructor(group: Group) {
     this.#group = group;
+    this.succession = new Succession(group);
   }
 
   get wakeAt(): Millis {
@@ -48,7 +47,7 @@ export class Election {
     if (of < this.leaderBallot || of < this.#group.acceptor.promised) return;
     this.#seen = Math.max(this.#seen, of);
     // Our own words from an earlier life, or from before we stopped: nobody coordinates by them.
-    if (ballotNode(of) === this.#group.context.self || this.#resigned(ballotNode(of), of)) return;
+    if (ballotNode(of) === this.#group.context.self || this.#resigned(of)) return;
     this.#heardAt = this.#group.context.now;
     this.#standAt = Infinity;
     if (of === this.leaderBallot && this.leader !== 0) return;
@@ -71,15 +70,17 @@ export class Election {
 
   /** Long enough for heartbeats to come back from the farthest acceptor. */
   #leaseMs(): Millis {
-    const { context, spec } = this.#group;
-    let rtt = 0;
-    for (const node of spec.acceptors) rtt = Math.max(rtt, context.peers.rttMs(node));
-    return Math.max(context.limits.leaseMs, 4 * rtt + 4 * context.limits.heartbeatIdleMs);
+    const { limits } = this.#group.context;
+    return Math.max(limits.leaseMs, 4 * this.#farMs() + 4 * limits.heartbeatIdleMs);
   }
 
-  /** By its own word it coordinates that ballot no more: its log is there, which only its coordinator has from the beginning. */
-  #resigned(node: NodeId, of: Ballot): boolean {
-    const beat = this.#group.beatOf(node);
+  #farMs(): Millis {
+    return this.#group.context.peers.farthestMs(this.#group.spec.acceptors);
+  }
+
+  /** By its coordinator's own word this ballot is over: the log is there, which nobody has before it begins. */
+  #resigned(of: Ballot): boolean {
+    const beat = this.#group.beatOf(ballotNode(of));
     return beat !== null && beat.logBallot >= of && beat.coordinates === 0;
   }
 
@@ -88,7 +89,7 @@ export class Election {
    * only keeps the peace.
    */
   #leaseEnd(): Millis {
-    if (this.#resigned(this.leader, this.leaderBallot)) return -Infinity;
+    if (this.#resigned(this.leaderBallot)) return -Infinity;
     return Math.min(this.#heardAt + this.#leaseMs(), this.#group.context.peers.suspectAt(this.leader));
   }
 
@@ -97,7 +98,8 @@ export class Election {
     const { context, isAcceptor } = this.#group;
     const { now } = context;
     if (this.leader !== 0 && !this.#leaseHolds()) {
-      this.#loseLeader(context.peers.suspected(this.leader, now) ? "suspected" : "lease-expired");
+      const missed = context.peers.suspected(this.leader, now) ? "suspected" : "lease-expired";
+      this.#loseLeader(this.#resigned(this.leaderBallot) ? "handed-over" : missed);
     }
     if (!isAcceptor || !this.#group.voting) return;
     if (this.#candidacy && now >= this.#candidacy.deadline) this.#retire();
@@ -117,16 +119,19 @@ export class Election {
     this.leaderlessSince = this.#group.context.now;
   }
 
-  /** Live acceptors ahead of us in preference go first; chance keeps equals apart. */
+  /** Live acceptors ahead of us in preference go first, each with time to be heard by us; chance keeps equals apart. */
   #patience(extra: number): Millis {
     const { spec, context } = this.#group;
     if (spec.acceptors.length === 1) return 0;
+    const resigned = this.#resigned(this.leaderBallot) ? ballotNode(this.leaderBallot) : 0;
     let rank = extra;
     for (const node of spec.acceptors) {
       if (node === context.self) break;
-      if (!context.peers.suspected(node, context.now)) rank++;
+      if (node === resigned || context.peers.suspected(node, context.now)) continue;
+      rank++;
     }
-    return context.limits.electionMs * (rank + context.random.unit());
+    const { electionMs } = context.limits;
+    return rank * (electionMs + this.#farMs() / 2) + electionMs * context.random.unit();
   }
 
   #others(): NodeId[] {
@@ -151,10 +156,13 @@ export class Election {
   }
 
   #begin(of: Ballot, trial: boolean, released: Ballot, lsn: Lsn): void {
-    const { context } = this.#group;
-    this.#seen = Math.max(this.#seen, of);
+    const { now, limits } = this.#group.context;
+    // A trial leaves no trace, however often it is repeated: whoever is cut off must not come back with a towering ballot.
+    if (!trial) this.#seen = Math.max(this.#seen, of);
     this.#standAt = Infinity;
-    this.#candidacy = { ballot: of, trial, released, lsn, deadline: context.now + this.#leaseMs(), grants: new Map(), source: null };
+    // Whoever it reached too early may be asked again soon.
+    const deadline = now + (trial ? 2 * this.#farMs() + 4 * limits.electionMs : this.#leaseMs());
+    this.#candidacy = { ballot: of, trial, released, lsn, deadline, grants: new Map(), source: null };
   }
 
   /** Gives up; tries again after a while, later than others would. */
@@ -164,6 +172,7 @@ export class Election {
   }
 
   persisted(upTo: Lsn): void {
+    this.succession.persisted(upTo);
     const candidacy = this.#candidacy;
     if (candidacy && !candidacy.trial && candidacy.lsn <= upTo && !candidacy.grants.has(this.#group.context.self)) this.#grantOwn();
   }
@@ -305,7 +314,7 @@ export class Election {
     this.leaderBallot = won;
     this.roles.note(context.self, won, released === 0 ? this.roles.lostBy : "released", context.now);
     this.#heardAt = context.now;
-    this.#preferredLevelSince = Infinity;
+    this.succession.begin(released);
     this.#watchAt = context.now + context.limits.heartbeatIdleMs;
     coordinator.lead(won, base, start);
     this.#group.proposer.coordinatorChanged();
@@ -334,7 +343,8 @@ export class Election {
     const heard = others.map((node) => Math.max(coordinator.ledAt, peers.heardUsAt(node)));
     const deafOrMute = now >= hearsUntil || now - reachedByQuorum([now, ...heard], spec.q2, -Infinity) > this.#leaseMs();
     if (deafOrMute && !context.without.has("step-down")) return this.#stepDown("no-quorum");
-    this.#handBack();
+    const heir = this.succession.heir();
+    if (heir !== 0) this.handOver(heir);
   }
 
   #stepDown(why: RoleReason): void {
@@ -344,47 +354,17 @@ export class Election {
     this.#group.node.beatNow();
   }
 
-  #handBack(): void {
-    const { context, spec, log } = this.#group;
-    const preferred = spec.acceptors[0]!;
-    if (preferred === context.self) return;
-    const beat = this.#group.beatOf(preferred);
-    // Under load its word is always a little old: level is who lacks no more than what may be in flight.
-    const level = beat !== null && beat.voting && this.#wouldHear(preferred) && beat.logBallot === log.ballot &&
-      beat.last + context.limits.windowEntries >= log.decided;
-    if (!level) this.#preferredLevelSince = Infinity;
-    else if (this.#preferredLevelSince === Infinity) this.#preferredLevelSince = context.now;
-    else if (context.now >= this.#preferredLevelSince + handBackMs) this.handOver(preferred);
-  }
-
-  /** Whoever does not hear us does not hear that we made way either. */
-  #wouldHear(node: NodeId): boolean {
-    const { peers, now } = this.#group.context;
-    return !peers.suspected(node, now) && !peers.deaf(node, now);
-  }
-
   /** Planned: stop proposing and let `to` (0: the best placed) take over without waiting for the lease. */
   handOver(to: NodeId): void {
     const { context, coordinator, id } = this.#group;
     const of = coordinator.ballot;
     if (of === 0) return;
-    const target = to !== 0 && to !== context.self ? to : this.#bestPlaced();
-    if (target === 0 || !this.#group.spec.acceptors.includes(target) || !this.#wouldHear(target)) return;
+    const target = to !== 0 && to !== context.self ? to : this.succession.bestPlaced();
+    if (target === 0 || !this.#group.spec.acceptors.includes(target) || !this.succession.wouldHear(target)) return;
     coordinator.stop();
-    this.#preferredLevelSince = Infinity;
     this.#loseLeader("handed-over");
     this.#standAt = context.now + this.#leaseMs();
     context.out.send([target], { kind: "release", group: id, ballot: of });
-  }
-
-  #bestPlaced(): NodeId {
-    let best: { node: NodeId; beat: Beat } | null = null;
-    for (const node of this.#others()) {
-      const beat = this.#group.beatOf(node);
-      if (!beat || !beat.voting || !this.#wouldHear(node)) continue;
-      if (!best || beat.last > best.beat.last) best = { node, beat };
-    }
-    return best?.node ?? 0;
   }
 
   /** The coordinator of `released` made way for us. */
@@ -403,7 +383,18 @@ export class Election {
     this.#stepDown("outdone");
   }
 
+  /** Whoever may have our promise gets the time to win: two who stand at once would only raise ballots against each other. */
   onPrepare(message: Prepare): void {
-    this.#seen = Math.max(this.#seen, message.ballot);
+    const { acceptor, context, spec } = this.#group;
+    if (!message.trial) this.#seen = Math.max(this.#seen, message.ballot);
+    const candidate = ballotNode(message.ballot);
+    if (message.ballot <= acceptor.promised || this.#leaseHolds() || this.#group.coordinator.ballot !== 0) return;
+    if (this.#candidacy) {
+      // Both on trial: the one that is preferred goes on.
+      if (!this.#candidacy.trial || spec.acceptors.indexOf(candidate) > spec.acceptors.indexOf(context.self)) return;
+      this.#candidacy = null;
+    }
+    const after = context.now + 2 * this.#farMs() + this.#patience(1);
+    this.#standAt = this.#standAt === Infinity ? after : Math.max(this.#standAt, after);
   }
 }

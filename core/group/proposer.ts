@@ -69,9 +69,7 @@ export class Proposer {
   /** Time enough to come round: there, to the acceptors and back, with what they do in between. */
   #patience(): Millis {
     const { spec, context } = this.#group;
-    let rtt = 0;
-    for (const node of spec.acceptors) rtt = Math.max(rtt, context.peers.rttMs(node));
-    return context.limits.resendMs + 2 * rtt;
+    return context.limits.resendMs + 2 * context.peers.farthestMs(spec.acceptors);
   }
 
   #close(): void {

@@ -4,15 +4,16 @@ import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { builtCommand, RealCluster } from "../harness/real_cluster.ts";
+import { noTampering } from "../harness/tamper.ts";
 import { checkNotes } from "./check.ts";
-import { failSync, fillDisk, mountSmall, noMounts, noTampering, slowSync, unmount } from "./disk_faults.ts";
-import { cutShort, damageWhileDown, flipBit, flipIdentity, tornTail } from "./file_damage.ts";
+import { failSync, fillDisk, mountSmall, noMounts, slowSync, unmount } from "./disk_faults.ts";
+import { cutShort, damageWhileDown, flipBeside, flipBit, tornTail } from "./file_damage.ts";
 import { startLoad } from "./scenarios.ts";
 
 test("torn tails, cut ends and flipped bits in the files of one node after the other", async () => {
   await using cluster = await RealCluster.start({ command: builtCommand() });
   const load = await startLoad(cluster);
-  for (const [turn, damage] of [tornTail, cutShort, flipBit, flipBit, flipBit, flipIdentity].entries()) {
+  for (const [turn, damage] of [tornTail, cutShort, flipBit, flipBit, flipBeside].entries()) {
     const victim = cluster.nodes[turn % 3]!;
     const { what, refused } = await damageWhileDown(cluster, load, victim, damage);
     console.log(`${what}: ${victim.name} ${refused ? "refuses itself by name" : "serves"}`);

@@ -1,17 +1,11 @@
 /** Disks that fail under a running node: system calls that err or take their time (strace), and a disk that fills up (tmpfs). */
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { RealCluster, RealNode } from "../harness/real_cluster.ts";
+import { tamper } from "../harness/tamper.ts";
 import type { Load } from "./load.ts";
 import { request } from "./request.ts";
 import { acknowledged, caughtUp, longestGap } from "./scenarios.ts";
-
-/** null if system calls of other processes can be tampered with here, else why not. */
-export function noTampering(): string | null {
-  if (Bun.which("strace") === null) return "strace is not installed";
-  const { exitCode, stderr } = Bun.spawnSync(["strace", "-o", "/dev/null", "-e", "inject=fdatasync:delay_enter=1", "true"]);
-  return exitCode === 0 ? null : `strace does not work here: ${stderr.toString().trim()}`;
-}
 
 /** null if a small file system can be mounted here, else why not. */
 export function noMounts(at: string): string | null {
@@ -38,37 +32,6 @@ function run(...command: string[]): void {
   if (Bun.which(command[0]!) === null) throw new Error(`Cannot run ${command[0]}: it is not installed`);
   const { exitCode, stderr } = Bun.spawnSync(command);
   if (exitCode !== 0) throw new Error(`Cannot run ${command.join(" ")}: ${stderr.toString().trim()}`);
-}
-
-/** From now until disposed, fdatasync of this node does what `injection` says (see strace(1)). */
-async function tamper(node: RealNode, injection: string): Promise<AsyncDisposable> {
-  const tracer = Bun.spawn([
-    "strace",
-    "-f",
-    "-o",
-    "/dev/null",
-    "-e",
-    "trace=fdatasync",
-    "-e",
-    `inject=fdatasync:${injection}`,
-    "-p",
-    `${node.pid}`,
-  ], {
-    stdin: "ignore",
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  const reader = tracer.stderr.getReader();
-  const { value } = await reader.read();
-  const words = new TextDecoder().decode(value);
-  if (!words.includes("attached")) throw new Error(`Cannot tamper with ${node.name}: strace says ${words.trim()}`);
-  return {
-    async [Symbol.asyncDispose](): Promise<void> {
-      tracer.kill("SIGINT");
-      await tracer.exited;
-      await reader.cancel();
-    },
-  };
 }
 
 /** The next fdatasync fails: the node has to end before anything that relied on it is acknowledged. Returns the others' gap. */
@@ -110,17 +73,18 @@ export async function slowSync(cluster: RealCluster, load: Load, victim: RealNod
  * Something else takes all that is left of the victim's disk, and large values come. It may refuse writes and go on, or end
  * with a sentence; with space again it has to serve again. Returns what it did.
  */
-export async function fillDisk(cluster: RealCluster, load: Load, victim: RealNode): Promise<"refused" | "ended" | "had room"> {
+export async function fillDisk(cluster: RealCluster, load: Load, victim: RealNode): Promise<"refused" | "ended" | "went on"> {
   const filler = join(victim.directory, "filler");
   const said = victim.output.length;
+  await stopsGrowing(victim.directory);
   fill(filler);
   const other = cluster.nodes.find((node) => node !== victim)!;
   const large = "x".repeat(1 << 20);
   let refused = false;
-  for (let n = 0; n < 60 && victim.running; n++) {
+  for (let n = 0; n < 40 && victim.running; n++) {
     await request(`${other.url}/v1/kv/large`, { method: "PUT", body: large });
     const reply = await request(`${victim.url}/v1/kv/small`, { method: "PUT", body: `${n}` });
-    refused ||= reply.kind !== "answer" && reply.reason.startsWith("507");
+    refused ||= reply.kind !== "answer" && reply.reason.includes("disk-full");
     if (refused) break;
   }
   await acknowledged(cluster, load, 30, 20_000);
@@ -137,7 +101,18 @@ export async function fillDisk(cluster: RealCluster, load: Load, victim: RealNod
     await Bun.sleep(50);
   }
   await caughtUp(cluster, victim);
-  return ended ? "ended" : refused ? "refused" : "had room";
+  return ended ? "ended" : refused ? "refused" : "went on";
+}
+
+/** What a node puts by after its start is there. */
+async function stopsGrowing(directory: string): Promise<void> {
+  let bytes = -1;
+  for (let calm = 0; calm < 15; calm++) {
+    const now = readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+    if (now !== bytes) calm = 0;
+    bytes = now;
+    await Bun.sleep(100);
+  }
 }
 
 function fill(file: string): void {

@@ -53,22 +53,15 @@ async function refuses(victim: RealNode, said: number, what: string): Promise<bo
 export const flipBit: Damage = (directory) => {
   const names = readdirSync(directory).filter((name) => name.startsWith("journal-") && writtenBytes(join(directory, name)) > 0);
   const file = join(directory, names[Math.floor(Math.random() * names.length)]!);
-  return change(file, (bytes) => {
-    const end = written(bytes);
-    let at = 0;
-    do at = Math.floor(Math.random() * end); while (bytes[at] === 0);
-    bytes[at]! ^= 1 << Math.floor(Math.random() * 8);
-    return `a flipped bit in byte ${at} of ${end}`;
-  });
+  return flip(file);
 };
 
-/** One bit of a small file that is there once: chance alone would hardly find it beside the journal. */
-export const flipIdentity: Damage = (directory) =>
-  change(join(directory, "identity"), (bytes) => {
-    const at = Math.floor(Math.random() * bytes.byteLength);
-    bytes[at]! ^= 1 << Math.floor(Math.random() * 8);
-    return `a flipped bit in byte ${at}`;
-  });
+/** One bit of the files beside the journal: chance alone would hardly find them. */
+export const flipBeside: Damage = (directory) => {
+  // What was put aside or put by is not read.
+  const names = readdirSync(directory).filter((name) => !/^(journal|damaged)-/.test(name) && writtenBytes(join(directory, name)) > 0);
+  return flip(join(directory, names[Math.floor(Math.random() * names.length)]!));
+};
 
 /** The beginning of a write that the power cut short: bytes behind the last record that are no record. */
 export const tornTail: Damage = (directory) =>
@@ -86,6 +79,16 @@ export const cutShort: Damage = (directory) => {
   writeFileSync(file, bytes.subarray(0, end));
   return `"${file}" cut off at byte ${end}`;
 };
+
+function flip(file: string): string {
+  return change(file, (bytes) => {
+    const end = written(bytes);
+    let at = 0;
+    do at = Math.floor(Math.random() * end); while (bytes[at] === 0);
+    bytes[at]! ^= 1 << Math.floor(Math.random() * 8);
+    return `a flipped bit in byte ${at} of ${end}`;
+  });
+}
 
 function newestJournal(directory: string): string {
   const names = readdirSync(directory).filter((name) => name.startsWith("journal-")).sort();

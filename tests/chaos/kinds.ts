@@ -1,7 +1,8 @@
 /** Every kind of trouble the long run knows, by name: what it does to one node, or to the network around it. */
 import type { RealCluster, RealNode } from "../harness/real_cluster.ts";
-import { failSync, noTampering, slowSync } from "./disk_faults.ts";
-import { cutShort, type Damage, damageWhileDown, flipBit, flipIdentity, tornTail } from "./file_damage.ts";
+import { failSync, slowSync } from "./disk_faults.ts";
+import { cutShort, type Damage, damageWhileDown, flipBeside, flipBit, tornTail } from "./file_damage.ts";
+import { noTampering } from "../harness/tamper.ts";
 import type { Load } from "./load.ts";
 import { bridge, deafen, farAway, hangUps, isolate, type Meddle, meddle, minority, mute, oneWay } from "./network_faults.ts";
 import { killAll, killAndRestart, pauseAndResume } from "./scenarios.ts";
@@ -53,7 +54,7 @@ export const kinds: readonly Kind[] = [
   damage("torn tail", tornTail),
   damage("cut short", cutShort),
   damage("flipped bit", flipBit),
-  damage("flipped identity", flipIdentity),
+  damage("flipped beside", flipBeside),
   { name: "sync error", impossible: noTampering, act: (cluster, load, victim) => gap(failSync(cluster, load, victim)) },
   {
     name: "slow disk",

@@ -14,7 +14,7 @@ async function underLoad(nodes: number, rounds: readonly (readonly [what: string
   for (const [what, act, role] of rounds) {
     const coordinator = await cluster.coordinator();
     const victim = role === "coordinator" ? coordinator : cluster.nodes.find((node) => node !== coordinator)!;
-    const gapMs = await meddle(cluster, load, victim, 1_000, act);
+    const gapMs = await meddle(cluster, load, victim, 700, act);
     console.log(`${what}: longest gap between acknowledged writes ${gapMs.toFixed(0)} ms`);
     expect(gapMs, what).toBeLessThan(gapMsMax);
   }

@@ -186,10 +186,10 @@ class Pipe {
 
   start(): void {
     this.#started = true;
-    this.#source.on("data", (bytes: Uint8Array) => this.#take(bytes));
+    this.#source.on("data", (bytes: Uint8Array) => this.#hold(bytes));
     this.#source.on("close", () => {
       this.#ended = true;
-      this.pump();
+      this.#hold(new Uint8Array(0));
     });
     this.#target.on("drain", () => {
       this.#full = false;
@@ -203,7 +203,8 @@ class Pipe {
     this.#held.length = 0;
   }
 
-  #take(bytes: Uint8Array): void {
+  /** Until it is due. The end of a connection travels as an empty piece. */
+  #hold(bytes: Uint8Array): void {
     const { delayMs, jitterMs, bytesPerSecond } = this.path;
     const soonest = performance.now() + delayMs + jitterMs * Math.random();
     const due = Math.max(soonest, this.#lastDue) + (bytesPerSecond === Infinity ? 0 : bytes.byteLength / bytesPerSecond * 1_000);
@@ -220,7 +221,7 @@ class Pipe {
     while (!this.path.cut && !this.#full && this.#held.length > 0 && this.#held[0]!.due <= now) {
       const { bytes } = this.#held.shift()!;
       this.#heldBytes -= bytes.byteLength;
-      this.#full = !this.#target.write(bytes);
+      if (bytes.byteLength > 0) this.#full = !this.#target.write(bytes);
     }
     if (this.#heldBytes > heldBytesMax) this.#source.pause();
     else if (this.#source.isPaused()) this.#source.resume();
