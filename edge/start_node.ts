@@ -8,7 +8,7 @@ import { CoreNode, type Durability } from "../core/node.ts";
 import { groupById, type Topology } from "../core/topology.ts";
 import type { NodeView } from "../core/view.ts";
 import { Host } from "./host.ts";
-import { type Journal, openJournal, type Recovery } from "./journal/journal.ts";
+import { type Journal, type JournalOptions, openJournal, type Recovery } from "./journal/journal.ts";
 import type { JournalStats } from "./journal/stats.ts";
 import { openHttp2Link } from "./link/http2.ts";
 import type { Link } from "./link/link.ts";
@@ -99,15 +99,20 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   let host: Host | null = null;
   let link: Link | null = null;
   const disk = durability === "memory" ? null : await openData(options);
-  const journal = await newJournal(
-    options,
-    disk,
-    (error) => host === null ? options.onFatal(error) : host.crash(error),
-    (full) => {
+  const journal = await newJournal(options, disk, {
+    onFailure: (error) => host === null ? options.onFatal(error) : host.crash(error),
+    onSpace: (full) => {
       orderer.full = full;
       options.log(full ? "The disk is full: writes are refused until there is room" : "The disk has room again: writes are accepted");
     },
-  );
+    onDamage: ({ file, offset }) => {
+      options.log(
+        `Damage: "${file}" is unreadable at byte ${offset}; what was there is given up, and asked of other nodes where it is needed`,
+      );
+      // What a restart would read is written anew from what this node knows.
+      host?.rebase();
+    },
+  });
   const checkpointing: Checkpointing = {
     disk,
     submit: () => {},
@@ -126,7 +131,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       return journal.quarantine();
     });
     if (recovery.rejoining) core.forget();
-    for (const { id } of topology.groups) core.restoreTrimmed(id, (journal.oldest(id) ?? Infinity) - 1);
+    for (const { id } of topology.groups) core.restoreTrimmed(id, journal.oldest(id) - 1);
     tell(recovery, options);
     const started = new Host({
       core,
@@ -210,8 +215,7 @@ function openData({ runtime, self, data, durability }: StartNodeOptions): Promis
 async function newJournal(
   options: StartNodeOptions,
   disk: Disk | null,
-  onFailure: (error: Error) => void,
-  onSpace: (full: boolean) => void,
+  events: Required<Pick<JournalOptions, "onFailure" | "onSpace" | "onDamage">>,
 ): Promise<Journal> {
   const { runtime, topology, self, durability } = options;
   return await openJournal({
@@ -222,11 +226,8 @@ async function newJournal(
     durability,
     cluster: topology.cluster,
     node: self,
-    onFailure,
+    ...events,
     replicated: isReplicated(options),
-    onSpace,
-    onDamage: ({ file, offset }) =>
-      options.log(`Damage: "${file}" is unreadable at byte ${offset}; what was there is asked of other nodes`),
   });
 }
 

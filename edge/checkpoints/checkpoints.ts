@@ -2,7 +2,6 @@
  * Checkpoints of one node's replicas: written now and then while service goes on, begun from at a start, handed to peers, and taken over
  * from them where the log that would be needed has been forgotten. How far all of them go tells the core what may be forgotten.
  */
-import type { Resume } from "../../core/effects.ts";
 import { CarillonError } from "../../core/errors.ts";
 import type { GroupId, Millis, NodeId } from "../../core/ids.ts";
 import { comparePositions, formatPosition, type Position } from "../../core/position.ts";
@@ -12,6 +11,7 @@ import type { Clock } from "../runtime.ts";
 import type { Checkpointing, CheckpointMessage } from "../start_node.ts";
 import type { Hash, Head } from "./blocks.ts";
 import { Exchange } from "./exchange.ts";
+import { type Kept, leastEnds, membersOf, safeEnds, sameEnds } from "./kept.ts";
 import { memoryFiles } from "./memory_files.ts";
 import { CheckpointStore, resumeOf, type Stored } from "./store.ts";
 
@@ -76,22 +76,6 @@ export interface CheckpointOptions {
   readonly log: (sentence: string) => void;
 }
 
-/** What is known of one replica's checkpoints. */
-interface Kept {
-  readonly replica: Replica;
-  /** The nodes that replicate the same. */
-  readonly members: readonly NodeId[];
-  /** Of the newest that is durable here. */
-  head: Head | null;
-  fileBytes: number;
-  /** When it was made or taken over, and what the journal had been given by then. */
-  madeAt: Millis;
-  bytesBefore: number;
-  made: number;
-  installed: number;
-  busy: boolean;
-}
-
 const pieceBytes = 256 << 10;
 
 export class Checkpoints {
@@ -139,7 +123,7 @@ export class Checkpoints {
       }
     }
     this.#resume();
-    this.#tell();
+    this.#options.node.submit({ kind: "checkpointed", groups: safeEnds(this.#kept) });
   }
 
   /** From now on checkpoints are made, and replicas that are lost are found again. */
@@ -261,7 +245,7 @@ export class Checkpoints {
     }
     kept.made++;
     Object.assign(kept, before, { head, fileBytes: stored.bytes });
-    this.#tell();
+    this.#options.node.submit({ kind: "checkpointed", groups: safeEnds(this.#kept) });
     return true;
   }
 
@@ -273,34 +257,9 @@ export class Checkpoints {
     node.rebase();
   }
 
-  /** How far every replica that hears a group has gone durably. */
-  #tell(): void {
-    const groups = this.#ends().map(([group, ends]) => ({
-      group,
-      instance: Math.min(...ends.map((end) => end?.foundation.instance ?? 0)),
-    }));
-    this.#options.node.submit({ kind: "checkpointed", groups });
-  }
-
-  /** No further than the replica that is least far: what it needs is not to be forgotten for the others' sake. */
   #resume(): void {
-    const from: Resume[] = [];
-    for (const [, ends] of this.#ends()) {
-      if (ends.some((end) => end === undefined)) continue;
-      from.push((ends as Resume[]).reduce((least, end) => end.foundation.instance < least.foundation.instance ? end : least));
-    }
+    const from = leastEnds(this.#kept);
     if (from.length > 0) this.#options.node.submit({ kind: "resume", from });
-  }
-
-  /** Per group that some replica hears: where each of these goes on, by its newest checkpoint. */
-  #ends(): [GroupId, (Resume | undefined)[]][] {
-    const groups = new Set(this.#kept.flatMap(({ replica }) => replica.groups));
-    return [...groups].map((group) => [
-      group,
-      this.#kept.filter(({ replica }) => replica.groups.includes(group)).map(({ head }) =>
-        head === null ? undefined : resumeOf(head.groups, group)
-      ),
-    ]);
   }
 
   #onBehind(group: GroupId): void {
@@ -361,7 +320,7 @@ export class Checkpoints {
 
   #goOn(kept: Kept): boolean {
     kept.madeAt = this.#options.clock.now().mono;
-    this.#tell();
+    this.#options.node.submit({ kind: "checkpointed", groups: safeEnds(this.#kept) });
     return true;
   }
 
@@ -405,15 +364,6 @@ export class Checkpoints {
       ),
     );
   }
-}
-
-function membersOf(topology: Topology, groups: readonly GroupId[]): NodeId[] {
-  return topology.nodes.map(({ id }) => id).filter((node) => groups.every((group) => groupById(topology, group).learners.includes(node)));
-}
-
-/** Nothing has been ordered in between, not even given up. */
-function sameEnds(a: readonly Resume[], b: readonly Resume[]): boolean {
-  return a.every(({ group, foundation }) => resumeOf(b, group)?.foundation.instance === foundation.instance);
 }
 
 function tell(error: unknown): string {
