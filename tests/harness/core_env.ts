@@ -3,7 +3,7 @@
  * let. Everything that happens is told in one line each. The transcripts' language is in transcript.ts.
  */
 import { assert } from "../../core/assert.ts";
-import type { Effects, Envelope, Input, JournalRecord } from "../../core/effects.ts";
+import type { Cursor, Effects, Envelope, Input, JournalRecord } from "../../core/effects.ts";
 import { eachCommand } from "../../core/entry.ts";
 import type { GroupId, Lsn, Millis, NodeId } from "../../core/ids.ts";
 import { defaultLimits, type Limits } from "../../core/limits.ts";
@@ -33,6 +33,10 @@ class Node {
   diskHeld = false;
   wakeAt: Millis = Infinity;
   views = new Map<GroupId, GroupView>();
+  /** The newest, durable. */
+  checkpoint: Cursor | null = null;
+  /** Groups it cannot get further in, as told. */
+  behind = new Set<GroupId>();
 }
 
 const steps = 20_000;
@@ -77,9 +81,29 @@ export class CoreEnv {
     for (const record of node.journal) node.core.restore(record);
     node.views = new Map(node.core.view().groups.map((view) => [view.group, view]));
     const learned = this.topology.groups.filter(({ learners }) => learners.includes(id)).map((group) => group.id);
-    if (learned.length > 0) {
-      this.#step(id, { kind: "subscribe", subscription: 1, groups: learned, after: null, demand: Infinity }, { kind: "wake" });
-    } else this.#step(id, { kind: "wake" });
+    for (const [group, { floor }] of node.state.groups) node.core.restoreTrimmed(group, floor);
+    this.#step(id, ...(learned.length > 0 ? goOn(learned, node.checkpoint) : []), { kind: "wake" });
+  }
+
+  /** The replica of this node is written out, durably. */
+  checkpoint(id: NodeId): void {
+    const node = this.#node(id);
+    const cursor = node.core!.cursor(1);
+    assert(cursor !== null, `Cannot write a checkpoint of n${id}: its place cannot be told`);
+    node.checkpoint = cursor;
+    this.#tell(`n${id} has a checkpoint: ${cursor.groups.map(({ group, foundation }) => `g${group}≤${foundation.instance}`).join(" ")}`);
+    const groups = cursor.groups.map(({ group, foundation }) => ({ group, instance: foundation.instance }));
+    this.#step(id, { kind: "checkpointed", groups });
+  }
+
+  /** It goes on from the other's checkpoint. */
+  takeOver(id: NodeId, from: NodeId): void {
+    const node = this.#node(id);
+    const { checkpoint } = this.#node(from);
+    assert(checkpoint !== null, `Cannot take a checkpoint of n${from}: it has none`);
+    node.checkpoint = checkpoint;
+    const groups = checkpoint.groups.map(({ group }) => group);
+    this.#step(id, { kind: "unsubscribe", subscription: 1 }, ...goOn(groups, checkpoint));
   }
 
   crash(id: NodeId): void {
@@ -230,8 +254,9 @@ export class CoreEnv {
     if (effects.sendAfterPersist.length > 0) node.held.push({ lsn: node.handed, envelopes: effects.sendAfterPersist });
     this.#release(id, node);
     for (const request of effects.reads) {
-      const log = node.state.group(request.group).entries;
-      this.#step(id, { kind: "read", request: request.request, entries: log.slice(request.from - 1, request.to) });
+      const { entries, floor } = node.state.group(request.group);
+      const found = request.from <= floor ? [] : entries.slice(request.from - floor - 1, request.to - floor);
+      this.#step(id, { kind: "read", request: request.request, entries: found });
     }
     for (const { group, entry, from, to, repeated } of effects.deliveries) {
       let index = 0;
@@ -247,6 +272,15 @@ export class CoreEnv {
     }
     for (const { ticket, code } of effects.refusals) this.#tell(`n${id} refuses proposal ${ticket}: ${code}`);
     for (const { request } of effects.confirmations) this.#tell(`n${id} confirms read ${request}`);
+    for (const { group, upTo } of effects.trims) {
+      node.state.group(group).trim(upTo);
+      this.#tell(`n${id} forgets g${group} ≤${upTo}`);
+    }
+    for (const { subscription } of effects.lost) this.#tell(`n${id} has lost its place: what comes next for ${subscription} is forgotten`);
+    for (const group of effects.behind) {
+      if (!node.behind.has(group)) this.#tell(`n${id} needs a checkpoint: nobody has the rest of g${group}`);
+      node.behind.add(group);
+    }
     node.wakeAt = effects.wakeAt;
   }
 
@@ -307,6 +341,14 @@ export class CoreEnv {
     assert(node !== undefined, `Cannot find n${id} in this story`);
     return node;
   }
+}
+
+/** Inputs with which a replica goes on from a checkpoint, or from the beginning. */
+function goOn(groups: readonly GroupId[], checkpoint: Cursor | null): Input[] {
+  const subscribe = { kind: "subscribe", subscription: 1, groups, demand: Infinity } as const;
+  if (checkpoint === null) return [{ ...subscribe, after: null }];
+  const from = checkpoint.groups.map(({ group, foundation }) => ({ group, instance: foundation.instance }));
+  return [{ kind: "resume", from: checkpoint.groups }, { ...subscribe, after: checkpoint.position, from }];
 }
 
 export function tellRecord(record: JournalRecord): string {

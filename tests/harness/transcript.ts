@@ -11,6 +11,8 @@
  *   takeover n3 [g1]             time passes for n3 alone until it coordinates
  *   handover n1 g1 n2            n1 makes way
  *   crash n1   restart n1   holddisk n1   persist n1
+ *   checkpoint n1                n1's replica is written out
+ *   take n3 n1                   n3 goes on from n1's checkpoint
  *   cut n1>n2 …   partition n1 | n2 n3   deaf n1   mute n1   heal
  *   confirm n3 g1 g2             a linearizable read
  *   show n1   log n1 g1   flight
@@ -106,6 +108,12 @@ class Story {
       case "restart":
         this.env.start(nodeOf(words[0]));
         return false;
+      case "checkpoint":
+        this.env.checkpoint(nodeOf(words[0]));
+        return false;
+      case "take":
+        this.env.takeOver(nodeOf(words[0]), nodeOf(words[1]));
+        return false;
       case "holddisk":
         this.env.holdDisk(nodeOf(words[0]));
         return false;
@@ -170,7 +178,9 @@ class Story {
     });
     const durability = options.get("durability") === "memory" ? "memory" : "sync";
     const limits = Object.fromEntries(
-      [...options].filter(([key]) => /(Entries|Bytes|Commands|Ms|Micros)(Max)?$/.test(key)).map(([key, value]) => [key, Number(value)]),
+      [...options].filter(([key]) => /(Entries|Bytes|Commands|Ms|Micros|Every)(Max)?$/.test(key)).map((
+        [key, value],
+      ) => [key, Number(value)]),
     );
     this.#env = new CoreEnv(topology, durability, limits);
     for (const id of this.env.nodes.keys()) this.env.start(id);
