@@ -219,7 +219,7 @@ export class Merge {
     for (const source of this.#sources) {
       if (source === best) continue;
       const next = source.head ? this.#key(source) : source.group.nextUnknown();
-      if (comparePositions(next, key) <= 0) {
+      if (this.#context.without.has("tie-by-group") ? next.major < key.major : comparePositions(next, key) <= 0) {
         this.#blockedOn = source.group.id;
         return null;
       }
