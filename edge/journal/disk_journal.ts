@@ -181,7 +181,7 @@ export class DiskJournal implements Journal {
   append(records: readonly JournalRecord[], done: Done): void {
     assert(this.#recovered, "Cannot append to the journal: it has not been recovered");
     const { without } = this.#options;
-    this.#pipeline.append(without.size === 0 ? records : records.filter((record) => isKept(record, without)), done);
+    this.#pipeline.append(without.size === 0 ? records : altered(records, without), done);
   }
 
   rebase(records: readonly JournalRecord[], done: Done): void {
@@ -341,8 +341,10 @@ export class DiskJournal implements Journal {
   }
 }
 
-/** All are, but where the simulator wants to see what happens otherwise. */
-function isKept({ kind }: JournalRecord, without: ReadonlySet<Rule>): boolean {
-  return !(kind === "promise" && without.has("promise-kept") || kind === "accept" && without.has("vote-kept") ||
-    kind === "ceiling" && without.has("ceiling-kept"));
+/** What the simulator makes of records to see what happens then. */
+function altered(records: readonly JournalRecord[], without: ReadonlySet<Rule>): JournalRecord[] {
+  return records.filter(({ kind }) => kind !== "accept" || !without.has("vote-kept")).map((record): JournalRecord => {
+    if (record.kind === "promise" && without.has("promise-kept")) return { ...record, ballot: 0 };
+    return record.kind === "ceiling" && without.has("ceiling-kept") ? { ...record, stamp: 0 } : record;
+  });
 }

@@ -18,7 +18,12 @@ export const aims = {
     ]);
   },
   /** Coordinators change all the time, by order, by silence and by death. */
-  usurpers: (plan: Plan, prng: Prng): Plan => befallen(plan, prng, ["handover", "cut", "crash", "slow-path"]),
+  usurpers: (plan: Plan, prng: Prng): Plan => {
+    const troubled = befallen(plan, prng, ["handover", "cut", "crash", "slow-path"]);
+    // Stopped in order half of the time, so that nothing is under way when the next life begins.
+    const stops = (): "stop" | "power" => prng.chance(0.5) ? "stop" : "power";
+    return { ...troubled, faults: troubled.faults.map((fault) => fault.kind === "crash" ? { ...fault, how: stops() } : fault) };
+  },
   /** Processes end and are back at once, with their users still waiting. */
   lives: (plan: Plan, prng: Prng): Plan => {
     const back = befallen({ ...plan, work: { ...plan.work, thinkMs: 5, patienceMs: 4_000 } }, prng, ["crash", "slow-path"]);

@@ -56,6 +56,7 @@ function countsOf(world: World): Record<string, number> {
     changes: work.watches.seen,
     resumed: work.watches.resumed,
     delivered: work.messages.delivered,
+    restarted: work.messages.restarted,
     states: world.samples.taken,
     statesMet: world.samples.met,
     faults: faults.total,

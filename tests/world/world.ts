@@ -16,6 +16,7 @@ import { Violation } from "../sim/oracle/violation.ts";
 import { Buggify } from "./buggify.ts";
 import type { Client } from "./client.ts";
 import { Acknowledged } from "./check/durable.ts";
+import { Promises } from "./check/promises.ts";
 import { Samples } from "./check/samples.ts";
 import { SimDisk } from "./disk.ts";
 import { Faults } from "./faults.ts";
@@ -41,6 +42,7 @@ export class World {
   readonly faults: Faults;
   readonly acknowledged: Acknowledged;
   readonly samples: Samples;
+  readonly promises = new Promises();
   readonly work: Workload;
   readonly counts = { calls: 0, failedCalls: 0, starts: 0, messages: 0, bytes: 0 };
   closing = false;
@@ -156,6 +158,7 @@ export class World {
     const end = async (): Promise<void> => {
       await checkpoints!.close();
       await node!.close();
+      if (life.alive && this.plan.durability === "sync") this.promises.stopped(machine.id, node!);
       await services!.close();
       if (!life.alive) return;
       this.crash(machine, "kill");
@@ -180,6 +183,7 @@ export class World {
   /** As `edge/embedded/node.ts` does: services behind their newest checkpoints, then on with what has been ordered since. */
   async #serve(life: Life, node: RunningNode, runtime: Runtime): Promise<void> {
     if (!life.alive) return;
+    this.promises.started(life.machine.id, node);
     const { topology, serviceLimits, without, checkpoints: limits } = this.plan;
     const { clock } = runtime;
     const after = (ms: Millis, callback: () => void): () => void => clock.wakeAt(clock.now().mono + ms, callback);

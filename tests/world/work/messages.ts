@@ -20,13 +20,15 @@ interface Sent {
 interface Listener {
   readonly who: string;
   readonly groups: readonly string[];
-  /** Told once everything from the beginning on has been heard. */
+  /** Where it began: "" for the start, null for wherever it was when what it wanted had been forgotten. */
+  from: string | null;
   readonly heard: { readonly position: string; readonly mark: string }[];
   upTo: string;
 }
 
 export class Messages implements Users {
   delivered = 0;
+  restarted = 0;
   readonly #kit: Kit;
   readonly #sent = new Map<string, Sent>();
   readonly #refused = new Map<string, string>();
@@ -64,8 +66,7 @@ export class Messages implements Users {
   check(): void {
     const marks = new Map<string, string>();
     for (const listener of this.#listeners) this.#checkListener(listener, marks);
-    const byGroups = new Map<string, Listener>();
-    for (const listener of this.#listeners) this.#compare(listener, byGroups);
+    this.#compare();
     this.#checkOrder();
   }
 
@@ -100,19 +101,31 @@ export class Messages implements Users {
     return reply.ok;
   }
 
-  #newListener(who: string, groups: readonly string[]): Listener {
-    const listener: Listener = { who, groups, heard: [], upTo: "" };
+  #newListener(who: string, groups: readonly string[], from: string | null = ""): Listener {
+    const listener: Listener = { who, groups, from, heard: [], upTo: "" };
     this.#listeners.push(listener);
     return listener;
   }
 
   #listen(life: Life, listener: Listener): void {
     const { world } = this.#kit;
-    const stream = life.services!.deliveries(listener.groups, { after: listener.upTo === "" ? "start" : listener.upTo });
+    const after = listener.upTo !== "" ? { after: listener.upTo } : listener.from === null ? {} : { after: "start" };
+    const stream = life.services!.deliveries(listener.groups, after);
     follow(life, stream, (event) => this.#hear(listener, event)).then((error) => {
+      if (error?.code === "compacted") return this.#listenAnew(life, listener);
       // A node that closes ends its streams; nothing else may.
       if (error !== null && error.code !== "closed") world.loop.fail(error);
     }, (error) => world.loop.fail(error));
+  }
+
+  /** What comes next for it has been forgotten: somebody else goes on from now. */
+  #listenAnew(life: Life, old: Listener): void {
+    this.restarted++;
+    const listener = this.#newListener(`${old.who} once more`, old.groups, null);
+    const lasting = this.#lasting.get(life.machine.id)!;
+    const at = lasting.indexOf(old);
+    if (at >= 0) lasting[at] = listener;
+    this.#listen(life, listener);
   }
 
   #hear(listener: Listener, event: DeliveryEvent): boolean {
@@ -124,6 +137,7 @@ export class Messages implements Users {
     }
     this.delivered++;
     demand(event.position > upTo, "order", () => `${who} hears ${event.text().slice(0, 11)} at ${event.position} after it was at ${upTo}`);
+    listener.from ??= event.position;
     listener.heard.push({ position: event.position, mark: event.text().slice(0, 11) });
     listener.upTo = event.position;
     return true;
@@ -146,7 +160,7 @@ export class Messages implements Users {
     );
   }
 
-  #checkListener({ who, groups, heard }: Listener, marks: Map<string, string>): void {
+  #checkListener({ who, groups, from, heard }: Listener, marks: Map<string, string>): void {
     const once = new Set<string>();
     for (const { position, mark } of heard) {
       const sent = this.#sent.get(mark);
@@ -165,7 +179,9 @@ export class Messages implements Users {
     }
     const reached = heard.at(-1)?.position ?? "";
     for (const [mark, sent] of this.#sent) {
-      if (sent.position === "" || sent.position > reached || !this.#reaches(groups, sent.groups)) continue;
+      if (sent.position === "" || from === null || sent.position < from || sent.position > reached || !this.#reaches(groups, sent.groups)) {
+        continue;
+      }
       demand(
         once.has(mark),
         "validity",
@@ -174,20 +190,27 @@ export class Messages implements Users {
     }
   }
 
-  /** Who listens to the same groups from the start hears the same, one perhaps less of it. */
-  #compare(listener: Listener, byGroups: Map<string, Listener>): void {
-    const name = listener.groups.join(" ");
-    const longest = byGroups.get(name);
-    if (longest === undefined) return void byGroups.set(name, listener);
-    const [short, long] = longest.heard.length < listener.heard.length ? [longest, listener] : [listener, longest];
-    short.heard.forEach(({ mark }, index) => {
-      demand(
-        long.heard[index]!.mark === mark,
-        "agreement",
-        () => `${short.who} heard ${mark} where ${long.who} heard ${long.heard[index]!.mark}`,
-      );
-    });
-    byGroups.set(name, long);
+  /** Who listens to the same groups hears the same, from where it began to where it is. */
+  #compare(): void {
+    const all = new Map<string, Map<string, string>>();
+    const nameOf = ({ groups }: Listener): string => groups.join(" ");
+    for (const listener of this.#listeners) {
+      const union = all.get(nameOf(listener)) ?? new Map<string, string>();
+      all.set(nameOf(listener), union);
+      for (const { position, mark } of listener.heard) union.set(position, mark);
+    }
+    for (const [name, union] of all) {
+      const order = [...union].sort(([a], [b]) => a < b ? -1 : 1);
+      for (const listener of this.#listeners) {
+        const { from, heard, who } = listener;
+        if (nameOf(listener) !== name || from === null || heard.length === 0) continue;
+        const first = order.findIndex(([position]) => position >= from);
+        heard.forEach(({ mark }, index) => {
+          const expected = order[first + index]?.[1];
+          demand(mark === expected, "agreement", () => `${who} heard ${mark} where others who listen to ${name} heard ${expected}`);
+        });
+      }
+    }
   }
 
   /** Without trusting positions: the union of all sequences has no cycle. */
