@@ -5,6 +5,7 @@
 import type { Confirmation, Delivery, Effects, Envelope, Input, Lost, ReadRequest, Refusal } from "../core/effects.ts";
 import type { GroupId, Lsn, Millis } from "../core/ids.ts";
 import type { CoreNode } from "../core/node.ts";
+import type { Rule } from "../core/rules.ts";
 import type { Journal } from "./journal/journal.ts";
 import type { Clock } from "./runtime.ts";
 
@@ -37,6 +38,7 @@ export class Host {
   readonly #journal: Journal;
   readonly #clock: Clock;
   readonly #outlets: Outlets;
+  readonly #without: ReadonlySet<Rule>;
   #inbox: Input[] = [];
   #scheduled = false;
   #stopped = false;
@@ -54,11 +56,21 @@ export class Host {
   };
 
   /** `core` has its records back and has not been stepped. */
-  constructor(options: { readonly core: CoreNode; readonly journal: Journal; readonly clock: Clock; readonly outlets: Outlets }) {
+  constructor(
+    options: {
+      readonly core: CoreNode;
+      readonly journal: Journal;
+      readonly clock: Clock;
+      readonly outlets: Outlets;
+      /** Rules the simulator takes away. */
+      readonly without?: ReadonlySet<Rule>;
+    },
+  ) {
     this.#core = options.core;
     this.#journal = options.journal;
     this.#clock = options.clock;
     this.#outlets = options.outlets;
+    this.#without = options.without ?? new Set();
   }
 
   /** Inputs queue; the turn after the one that is running steps them. */
@@ -135,7 +147,7 @@ export class Host {
   }
 
   #persist({ records, sendAfterPersist }: Effects): void {
-    if (sendAfterPersist.length > 0) this.#held.push({ lsn: this.#handed + records.length, envelopes: sendAfterPersist });
+    if (sendAfterPersist.length > 0) this.#hold(records.length, sendAfterPersist);
     if (records.length > 0) {
       const upTo = this.#handed += records.length;
       this.#journal.append(records, (error) => {
@@ -149,6 +161,12 @@ export class Host {
       });
     }
     this.#release();
+  }
+
+  #hold(records: number, envelopes: readonly Envelope[]): void {
+    const free = this.#without.has("hold-until-durable") || records === 0 && this.#without.has("hold-for-older");
+    if (free) this.#send(envelopes);
+    else this.#held.push({ lsn: this.#handed + records, envelopes });
   }
 
   /** A message waits for every record handed over before it, also those of earlier turns. */

@@ -5,6 +5,7 @@ import { type GroupId, type Millis, type NodeId, origin } from "../core/ids.ts";
 import type { Offer, Piece, Pull, Seek } from "../core/message.ts";
 import { defaultLimits, type Limits } from "../core/limits.ts";
 import { CoreNode, type Durability } from "../core/node.ts";
+import type { Rule } from "../core/rules.ts";
 import { groupById, type Topology } from "../core/topology.ts";
 import type { NodeView } from "../core/view.ts";
 import { Host } from "./host.ts";
@@ -34,6 +35,10 @@ export interface StartNodeOptions {
   readonly secret: string;
   /** Simulated one-way distance to a peer, milliseconds. */
   readonly delays?: (peer: NodeId) => Millis;
+  /** Default 16 MiB. */
+  readonly segmentBytes?: number;
+  /** Rules the simulator takes away. Production never sets any. */
+  readonly without?: ReadonlySet<Rule>;
   /** Sentences for an operator. */
   readonly log: (sentence: string) => void;
   /**
@@ -85,7 +90,8 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   }
   const incarnation = runtime.entropy() || 1;
   const limits = { ...defaultLimits, ...options.limits };
-  const newCore = () => new CoreNode({ id: self, topology, limits, durability, seed: runtime.entropy(), incarnation });
+  const without = options.without === undefined ? {} : { without: options.without };
+  const newCore = () => new CoreNode({ id: self, topology, limits, durability, seed: runtime.entropy(), incarnation, ...without });
   let core = newCore();
   const orderer = new HostOrderer({
     self,
@@ -137,6 +143,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       core,
       journal,
       clock: runtime.clock,
+      ...without,
       outlets: {
         send: (envelope) => link?.send(envelope),
         deliver: (delivery) => {
@@ -228,6 +235,8 @@ async function newJournal(
     node: self,
     ...events,
     replicated: isReplicated(options),
+    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    ...(options.without === undefined ? {} : { without: options.without }),
   });
 }
 

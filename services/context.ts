@@ -2,6 +2,7 @@
 import { CarillonError } from "../core/errors.ts";
 import type { GroupId } from "../core/ids.ts";
 import { comparePositions, formatPosition, parsePosition, type Position } from "../core/position.ts";
+import type { Rule } from "../core/rules.ts";
 import type { GroupSpec } from "../core/topology.ts";
 import type { CallOptions, IdempotentOptions, ReadOptions } from "./api.ts";
 import { keyedBit, stamp, withKey } from "./command.ts";
@@ -26,6 +27,8 @@ export interface Context {
   readonly feeds: Set<Endable>;
   /** Writes with an idempotency key that wait here for their outcome, as "group key". */
   readonly running: Set<string>;
+  /** Rules the simulator takes away. */
+  readonly without: ReadonlySet<Rule>;
 }
 
 export interface Command {
@@ -94,11 +97,12 @@ export function ready(context: Context, replica: Replica, options: ReadOptions |
   const consistency = options?.consistency ?? "linearizable";
   switch (consistency) {
     case "linearizable":
+      if (context.without.has("read-confirmed")) return done;
       return confirmed(context, replica, options, what);
     case "local":
       return done;
     case "session": {
-      if (options?.after === undefined) return done;
+      if (options?.after === undefined || context.without.has("session-waits")) return done;
       const after = parseAfter(options.after);
       return reached(context, replica, after, options, what);
     }

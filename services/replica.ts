@@ -3,9 +3,10 @@
  * on the node that proposed a command answers it; all others apply in silence.
  */
 import type { Cursor, Delivery } from "../core/effects.ts";
-import type { GroupId } from "../core/ids.ts";
+import { type GroupId, type Origin, originNode } from "../core/ids.ts";
 import { assert } from "../core/assert.ts";
 import { commandPosition, comparePositions, formatPosition, type Position, start } from "../core/position.ts";
+import type { Rule } from "../core/rules.ts";
 import { binaryBytes, Reader } from "./bytes.ts";
 import { CheckpointIntake, CheckpointItems, machineKind, type Section, sessionsKind } from "./checkpoint.ts";
 import { eachDelivered, headerBytes, keyedBit, readKey, requestOf, type Visit } from "./command.ts";
@@ -72,6 +73,7 @@ export class Replica {
   /** Of the checkpoint it was restored from. */
   #places: Places | undefined;
   #isLost = false;
+  readonly #without: ReadonlySet<Rule>;
   #applied: Position = start;
   #commands = 0;
 
@@ -83,6 +85,7 @@ export class Replica {
     readonly home: GroupId;
     readonly groups: readonly GroupId[];
     readonly machines: readonly (Machine | null)[];
+    readonly without?: ReadonlySet<Rule>;
   }) {
     this.name = options.name;
     this.home = options.home;
@@ -90,7 +93,9 @@ export class Replica {
     this.#orderer = options.orderer;
     this.#requests = options.requests;
     this.#machines = options.machines;
-    const limits = sessionLimits(this.#orderer.topology.order);
+    this.#without = options.without ?? new Set();
+    const usual = sessionLimits(this.#orderer.topology.order);
+    const limits = this.#without.has("session-long") ? { ...usual, countMax: 1 } : usual;
     this.#sessions = new Map(this.groups.map((group) => [group, new Sessions(limits)]));
     this.#sections = [
       ...Array.from(this.#sessions, ([number, state]) => ({ kind: sessionsKind, number, state })),
@@ -231,6 +236,11 @@ export class Replica {
     this.#applied = commandPosition(order, delivery.group, delivery.entry, delivery.to - 1);
   }
 
+  #isOurs(origin: Origin): boolean {
+    const { origin: own, self } = this.#orderer;
+    return origin === own || this.#without.has("own-life") && originNode(origin) === self;
+  }
+
   readonly #apply: Visit = (position, bytes, at, end, origin) => {
     this.#applied = position;
     this.#commands++;
@@ -239,7 +249,7 @@ export class Replica {
     if (service >= keyedBit) return this.#applyOnce(position, bytes, at, end, origin);
     const machine = this.#machines[service] ?? null;
     if (machine === null) return;
-    const ours = origin === this.#orderer.origin;
+    const ours = this.#isOurs(origin);
     const result = machine.apply(position, this.#reader.reset(bytes, at + headerBytes, end), ours);
     if (ours && result !== null) this.#requests.settle(requestOf(bytes, at), { position, result } satisfies Reply<object>, this.home);
   };
@@ -252,13 +262,15 @@ export class Replica {
     if (named === null || sessions === undefined) return;
     const { key, fingerprint } = named;
     const machine = this.#machines[bytes[at]! - keyedBit] ?? null;
-    const ours = origin === this.#orderer.origin;
+    const ours = this.#isOurs(origin);
     const request = requestOf(bytes, at);
     const before = sessions.find(key, position);
     if (before === undefined) {
       // Kept also where another replica has the machine: what a key was used for is the group's to know.
       const result = machine?.outcomes === undefined ? null : machine.apply(position, reader, true);
-      sessions.keep(key, { fingerprint, position, outcome: result === null ? "" : machine!.outcomes!.write(result) });
+      if (ours || !this.#without.has("session-everywhere")) {
+        sessions.keep(key, { fingerprint, position, outcome: result === null ? "" : machine!.outcomes!.write(result) });
+      }
       if (ours && result !== null) this.#requests.settle(request, { position, result } satisfies Reply<object>, this.home);
     } else if (ours && before.fingerprint !== fingerprint) {
       this.#requests.fail(request, keyReused(key));

@@ -6,6 +6,7 @@
 import { CarillonError } from "../core/errors.ts";
 import type { GroupId } from "../core/ids.ts";
 import { comparePositions, type Position, start } from "../core/position.ts";
+import type { Rule } from "../core/rules.ts";
 import { groupById, type GroupSpec, groupsReaching, type Topology } from "../core/topology.ts";
 import { Catalog } from "./catalog.ts";
 import { KvMachine } from "./kv/machine.ts";
@@ -48,9 +49,16 @@ export class Replicas {
   readonly #orderer: Orderer;
   readonly #requests: Requests;
   readonly #limits: { readonly historyBytes: number };
+  readonly #without: ReadonlySet<Rule>;
   readonly #catalogGroup: GroupSpec | undefined;
 
-  constructor(orderer: Orderer, requests: Requests, limits: { readonly historyBytes: number } = defaultServiceLimits) {
+  constructor(
+    orderer: Orderer,
+    requests: Requests,
+    limits: { readonly historyBytes: number } = defaultServiceLimits,
+    without: ReadonlySet<Rule> = new Set(),
+  ) {
+    this.#without = without;
     this.#orderer = orderer;
     this.#requests = requests;
     this.#limits = limits;
@@ -126,8 +134,10 @@ export class Replicas {
   #host(group: GroupSpec): void {
     const { topology } = this.#orderer;
     const reaching = groupsReaching(topology, group.id);
-    const kv = group.keys.length > 0 ? new KvMachine(this.#limits) : null;
-    const log = group.spans.length === 0 && reaching.every((id) => learns(this.#orderer, id)) ? new LogMachine(group.id) : null;
+    const kv = group.keys.length > 0 ? new KvMachine(this.#limits, this.#without) : null;
+    const log = group.spans.length === 0 && reaching.every((id) => learns(this.#orderer, id))
+      ? new LogMachine(group.id, this.#without)
+      : null;
     const catalog = group === this.#catalogGroup ? new Catalog() : null;
     const apart = reaching.length > 1;
 
@@ -145,7 +155,7 @@ export class Replicas {
   }
 
   #add(name: string, home: GroupId, groups: readonly GroupId[], machines: readonly (Machine | null)[]): Replica {
-    const replica = new Replica({ name, orderer: this.#orderer, requests: this.#requests, home, groups, machines });
+    const replica = new Replica({ name, orderer: this.#orderer, requests: this.#requests, home, groups, machines, without: this.#without });
     this.all.push(replica);
     return replica;
   }

@@ -3,6 +3,7 @@
  * exactly one way: answered, refused, timed out, cancelled, or closed.
  */
 import { CarillonError } from "../core/errors.ts";
+import type { Rule } from "../core/rules.ts";
 import type { CallOptions } from "./api.ts";
 
 export interface Call {
@@ -53,13 +54,20 @@ export class Requests {
   readonly #after: (ms: number, callback: () => void) => () => void;
   readonly #limits: RequestLimits;
   readonly #trouble: () => string;
+  readonly #without: ReadonlySet<Rule>;
   readonly #waiting = new Map<number, Waiting>();
   readonly #lanes = new Map<number, Lane>();
   #last = 0;
   #closed = false;
 
   /** `trouble`: what a caller who has waited in vain should know of this node; "" for nothing. */
-  constructor(after: (ms: number, callback: () => void) => () => void, limits: RequestLimits, trouble: () => string = () => "") {
+  constructor(
+    after: (ms: number, callback: () => void) => () => void,
+    limits: RequestLimits,
+    trouble: () => string = () => "",
+    without: ReadonlySet<Rule> = new Set(),
+  ) {
+    this.#without = without;
     this.#after = after;
     this.#limits = limits;
     this.#trouble = trouble;
@@ -169,7 +177,8 @@ export class Requests {
       if (waiting.due > lane.steps) break;
       const trouble = this.#trouble();
       const state = `no answer within ${waiting.call.options?.timeoutMs ?? lane.timeoutMs} ms${trouble === "" ? "" : `, and ${trouble}`}`;
-      this.fail(waiting.request, ended(waiting.call, "timeout", state));
+      const call = this.#without.has("unknown-outcome") ? { ...waiting.call, write: false } : waiting.call;
+      this.fail(waiting.request, ended(call, "timeout", state));
     }
     if (lane.waiting.size === 0) this.#lanes.delete(lane.timeoutMs);
     else this.#arm(lane);

@@ -4,6 +4,7 @@
  */
 import { CarillonError } from "../core/errors.ts";
 import { formatPosition } from "../core/position.ts";
+import type { Rule } from "../core/rules.ts";
 import type { Carillon, Version } from "./api.ts";
 import type { Context } from "./context.ts";
 import type { Endable } from "./feed.ts";
@@ -29,6 +30,8 @@ export interface ServiceOptions {
   readonly limits?: Partial<ServiceLimits>;
   /** Replicas hear nothing before `start` is called, so that they can be restored first. */
   readonly held?: boolean;
+  /** Rules the simulator takes away. Production never sets any. */
+  readonly without?: ReadonlySet<Rule>;
 }
 
 export interface ServiceStats {
@@ -61,10 +64,11 @@ export interface Services extends Pick<Carillon, "kv" | "log" | "logs" | "append
 export function createServices(orderer: Orderer, options: ServiceOptions): Services {
   const limits = checkServiceLimits({ ...defaultServiceLimits, ...options.limits });
   const partitions = new Partitions(orderer.topology);
-  const requests = new Requests(options.after, limits, () => headless(orderer.headless?.() ?? []));
-  const replicas = new Replicas(orderer, requests, limits);
+  const without = options.without ?? new Set<Rule>();
+  const requests = new Requests(options.after, limits, () => headless(orderer.headless?.() ?? []), without);
+  const replicas = new Replicas(orderer, requests, limits, without);
   const feeds = new Set<Endable>();
-  const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds, running: new Set() };
+  const context: Context = { orderer, requests, replicas, limits, cbor: options, after: options.after, feeds, running: new Set(), without };
   const logs = new Logs(context);
   if (options.held !== true) replicas.start();
   return {

@@ -92,13 +92,13 @@ export class Restart {
 
   /** How far the log goes and all that is needed to go on behind `instance`, which has been learned; null if it cannot be told any more. */
   foundation(instance: Instance): Resume | null {
-    const { log, learner, frontier, repeats, acceptor } = this.#group;
+    const { log, learner, frontier, repeats, acceptor, context } = this.#group;
     const summary = log.summary(instance);
     if (!summary || instance > learner.learned) return null;
     const above: Entry[] = [];
     for (let next = instance + 1; next <= learner.learned; next++) above.push(log.get(next)!);
     const started = frontier.started.filter((start) => start.instance <= instance);
-    const foundation = { instance, ...summary, started, seen: repeats.before(above) };
+    const foundation = { instance, ...summary, started, seen: context.without.has("foundation-seen") ? [] : repeats.before(above) };
     return { group: this.#group.id, promised: acceptor.promised, foundation };
   }
 

@@ -57,7 +57,8 @@ export class Trimmer {
     let agreed = Infinity;
     for (const nodes of this.#sets) {
       const safe = nodes.map((node) => node === context.self ? this.safe : this.#group.beatOf(node)?.safe ?? 0);
-      agreed = Math.min(agreed, reachedByQuorum(safe, majority(nodes.length), 0));
+      const enough = context.without.has("trim-quorum") ? 1 : majority(nodes.length);
+      agreed = Math.min(agreed, reachedByQuorum(safe, enough, 0));
     }
     return agreed;
   }

@@ -6,6 +6,7 @@
 import type { Context } from "../context.ts";
 import type { Entry } from "../entry.ts";
 import type { Group } from "../group/group.ts";
+import type { Summary } from "../group/log.ts";
 import type { GroupId, Instance, Millis } from "../ids.ts";
 import { commandPosition, comparePositions, type Position, slotPosition, start } from "../position.ts";
 import type { SubscriptionView } from "../view.ts";
@@ -103,7 +104,7 @@ export class Merge {
   /**
    * After a pump: the greatest position up to which everything has been delivered, whether there is a command or not, and the part
    * of each log that lies at or before it. A function of that position alone, so that of two cursors one is nowhere behind the
-   * other. Null while entries are read back.
+   * other. Null while entries are read back, or where that part can no longer be told.
    */
   cursor(): { readonly position: Position; readonly groups: readonly { readonly group: Group; readonly instance: Instance }[] } | null {
     if (this.#closed || this.#sources.some(({ reading }) => reading)) return null;
@@ -113,19 +114,19 @@ export class Merge {
     const groups: { group: Group; instance: Instance }[] = [];
     for (const { group, head, next } of this.#sources) {
       let instance = next - (head ? 2 : 1);
-      for (let entry = group.log.get(instance); entry && !this.#liesBefore(group, entry, position); entry = group.log.get(instance)) {
-        instance--;
-      }
+      let summary = group.log.summary(instance);
+      while (summary && comparePositions(this.#end(group, summary), position) > 0) summary = group.log.summary(--instance);
+      if (!summary) return null;
       groups.push({ group, instance });
     }
     return { position, groups };
   }
 
-  /** All that an entry holds, or gives up, lies at or before the position. */
-  #liesBefore(group: Group, entry: Entry, position: Position): boolean {
+  /** Of the group's order, the last position that a part of its log uses. */
+  #end(group: Group, { stamp, slots }: Summary): Position {
     const { order } = this.#context.topology;
-    const last = order.merge === "ts" ? entry.count - 1 : entry.slots - 1;
-    return entry.slotBase + entry.slots === 0 || comparePositions(commandPosition(order, group.id, entry, last), position) <= 0;
+    if (order.merge === "ts") return { major: stamp, group: group.id, minor: 0 };
+    return slots === 0 ? start : slotPosition(order.turn, group.id, slots - 1);
   }
 
   /** Delivers what can be delivered. */
@@ -219,7 +220,7 @@ export class Merge {
     for (const source of this.#sources) {
       if (source === best) continue;
       const next = source.head ? this.#key(source) : source.group.nextUnknown();
-      if (comparePositions(next, key) <= 0) {
+      if (this.#context.without.has("tie-by-group") ? next.major < key.major : comparePositions(next, key) <= 0) {
         this.#blockedOn = source.group.id;
         return null;
       }

@@ -4,6 +4,7 @@ import type { JournalRecord } from "../../core/effects.ts";
 import { type Entry, entryBytes } from "../../core/entry.ts";
 import { CarillonError } from "../../core/errors.ts";
 import type { GroupId, Instance, Millis } from "../../core/ids.ts";
+import type { Rule } from "../../core/rules.ts";
 import type { Clock, Disk } from "../runtime.ts";
 import type { Done } from "./batch.ts";
 import { type Damage, damageAt, refusal } from "./damage.ts";
@@ -46,6 +47,7 @@ export interface DiskJournalOptions {
   readonly onFailure: (error: Error) => void;
   readonly onDamage: (damage: Damage) => void;
   readonly onSpace: (full: boolean) => void;
+  readonly without: ReadonlySet<Rule>;
 }
 
 export class DiskJournal implements Journal {
@@ -88,7 +90,7 @@ export class DiskJournal implements Journal {
   }
 
   async recover(each: (record: JournalRecord) => void): Promise<Recovery> {
-    const { disk, crc32, superblock, replicated } = this.#options;
+    const { disk, crc32, superblock, replicated, without } = this.#options;
     const { life } = superblock;
     const names = await putAside(disk, life.aside, await disk.list());
     const numbers = segmentNumbers(names);
@@ -120,6 +122,7 @@ export class DiskJournal implements Journal {
         life,
         numbers: numbers.filter((number) => number >= life.base),
         crc32,
+        without,
         begin,
         each: (payload, at) => {
           this.#index.note(payload, () => at);
@@ -127,7 +130,7 @@ export class DiskJournal implements Journal {
           const record = recordOf(payload);
           if (record === null) return;
           records++;
-          each(record);
+          each(record.kind === "install" && without.has("whole-record") ? { ...record, entries: record.entries.slice(0, -1) } : record);
         },
       });
       this.#pipeline.begin(life.seed, life.behind, life.base, tail);
@@ -177,7 +180,8 @@ export class DiskJournal implements Journal {
 
   append(records: readonly JournalRecord[], done: Done): void {
     assert(this.#recovered, "Cannot append to the journal: it has not been recovered");
-    this.#pipeline.append(records, done);
+    const { without } = this.#options;
+    this.#pipeline.append(without.size === 0 ? records : altered(records, without), done);
   }
 
   rebase(records: readonly JournalRecord[], done: Done): void {
@@ -269,7 +273,7 @@ export class DiskJournal implements Journal {
   }
 
   #begin(): { readonly segments: Segments; readonly pipeline: Pipeline; readonly tidy: Tidy } {
-    const { disk, clock, crc32, durability, superblock, segmentBytes } = this.#options;
+    const { disk, clock, crc32, durability, superblock, segmentBytes, without } = this.#options;
     const onFailure = (error: Error): void => {
       this.#failed = true;
       this.#options.onFailure(error);
@@ -280,7 +284,7 @@ export class DiskJournal implements Journal {
       this.#reached = reached;
       this.#cancelReached ??= clock.wakeAt(clock.now().mono + reachedAfterMs, () => void this.#noteReached().catch(() => {}));
     };
-    const pipeline = new Pipeline({ root: disk.root, clock, crc32, durability, segments, index, onFailure, onReached });
+    const pipeline = new Pipeline({ root: disk.root, clock, crc32, durability, segments, index, onFailure, onReached, without });
     const tidy = new Tidy({ disk, superblock, segments, index, pipeline });
     return { segments, pipeline, tidy };
   }
@@ -335,4 +339,12 @@ export class DiskJournal implements Journal {
     for (let number = first; number < end; number++) bytes += this.#segments.capacity(number);
     return bytes;
   }
+}
+
+/** What the simulator makes of records to see what happens then. */
+function altered(records: readonly JournalRecord[], without: ReadonlySet<Rule>): JournalRecord[] {
+  return records.filter(({ kind }) => kind !== "accept" || !without.has("vote-kept")).map((record): JournalRecord => {
+    if (record.kind === "promise" && without.has("promise-kept")) return { ...record, ballot: 0 };
+    return record.kind === "ceiling" && without.has("ceiling-kept") ? { ...record, stamp: 0 } : record;
+  });
 }

@@ -7,6 +7,7 @@ import type { JournalRecord } from "../../core/effects.ts";
 import type { Entry } from "../../core/entry.ts";
 import type { GroupId, Instance, Millis, NodeId } from "../../core/ids.ts";
 import type { Durability } from "../../core/node.ts";
+import type { Rule } from "../../core/rules.ts";
 import type { Clock, Disk } from "../runtime.ts";
 import type { Damage } from "./damage.ts";
 import type { Crc32 } from "./frame.ts";
@@ -96,6 +97,8 @@ export interface JournalOptions {
   readonly reserveBytes?: number;
   /** Everything is read once in so long. Default: a day. */
   readonly scrubEveryMs?: Millis;
+  /** Rules the simulator takes away. */
+  readonly without?: ReadonlySet<Rule>;
 }
 
 const scrubEveryMsDefault: Millis = 86_400_000;
@@ -127,6 +130,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       scrubEveryMs: options.scrubEveryMs ?? scrubEveryMsDefault,
       release,
       onFailure,
+      without: options.without ?? new Set(),
       onDamage: options.onDamage ?? ((): void => {}),
       onSpace: options.onSpace ?? ((): void => {}),
     });

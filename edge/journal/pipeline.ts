@@ -5,6 +5,7 @@
 import { assert } from "../../core/assert.ts";
 import { CarillonError } from "../../core/errors.ts";
 import type { Millis } from "../../core/ids.ts";
+import type { Rule } from "../../core/rules.ts";
 import { Writer } from "../codec/bytes.ts";
 import type { Clock, DiskFile } from "../runtime.ts";
 import { Batch, type Done } from "./batch.ts";
@@ -34,6 +35,8 @@ export interface PipelineOptions {
   readonly onFailure: (error: Error) => void;
   /** The first batch in a segment is durable. */
   readonly onReached: (segment: number) => void;
+  /** Rules the simulator takes away. */
+  readonly without: ReadonlySet<Rule>;
 }
 
 export class Pipeline {
@@ -235,7 +238,7 @@ export class Pipeline {
   }
 
   #write(batch: Batch, file: DiskFile): void {
-    const { clock, crc32, segments, durability } = this.#options;
+    const { clock, crc32, segments, durability, without } = this.#options;
     if (this.#failure !== null) return;
     const startedAt = clock.now().mono;
     if (!batch.marks) this.#busyAt = startedAt;
@@ -246,9 +249,9 @@ export class Pipeline {
     file.write(batch.offset, bytes, (error) => {
       if (error) return this.fail(error);
       this.bytesWritten += bytes.byteLength;
-      if (durability === "async" || batch.marks) return this.#onWritten(batch);
+      if (durability === "async" || batch.marks || without.has("sync-before-done")) return this.#onWritten(batch);
       file.sync((error) => {
-        if (error) return this.fail(error);
+        if (error && !without.has("failed-sync-ends")) return this.fail(error);
         this.#observe(startedAt);
         this.#durable = this.#sequence;
         this.#onWritten(batch);

@@ -5,6 +5,7 @@
  * durable when it was written.
  */
 import { CarillonError } from "../../core/errors.ts";
+import type { Rule } from "../../core/rules.ts";
 import type { Disk } from "../runtime.ts";
 import { damageAt, missing, refusal } from "./damage.ts";
 import { alignSector, type Crc32, sectorBytes } from "./frame.ts";
@@ -33,6 +34,8 @@ export interface Recovering {
   /** The segments from `life.base` on, ascending. */
   readonly numbers: readonly number[];
   readonly crc32: Crc32;
+  /** Rules the simulator takes away. */
+  readonly without?: ReadonlySet<Rule>;
   readonly each: (payload: Payload, at: Place) => void;
   /** Before the first record of a segment. */
   readonly begin: (segment: number, capacity: number, before: Chain) => void;
@@ -44,6 +47,8 @@ interface End {
   readonly size: number;
   readonly chain: Chain;
   readonly marked: boolean;
+  /** At or before the first frame that none says was durable. */
+  readonly unsure: number;
 }
 
 /** Looks and changes nothing. Throws CarillonError `corrupt`, naming file and byte. */
@@ -52,21 +57,24 @@ export async function readAll(recovering: Recovering): Promise<End & { readonly 
   numbers.forEach((number, index) => {
     if (number !== life.base + index) throw refusal(disk, missing(segmentName(life.base + index)));
   });
-  let last: End = { segment: 0, end: 0, size: 0, chain: life.behind, marked: true };
+  let last: End = { segment: 0, end: 0, size: 0, chain: life.behind, marked: true, unsure: 0 };
   for (const segment of numbers) {
     const size = await disk.size(segmentName(segment));
     const file = await disk.open(segmentName(segment));
     const before = last.chain;
     let begun = false;
+    const starts: { readonly sequence: number; readonly at: number }[] = [];
     try {
-      const walked = await walk(new Window(file, size), 0, before, life.seed, crc32, (bytes, at) => {
+      const walked = await walk(new Window(file, size), 0, before, life.seed, crc32, (bytes, at, sequence) => {
+        starts.push({ sequence, at });
         if (!begun) begin(segment, wholeSectors(size), before);
         begun = true;
         each(decode(bytes, at), place(segment, at));
-      });
+      }, recovering.without?.has("whole-tail"));
       if (walked.end === 0) break;
       if (!begun) begin(segment, wholeSectors(size), before);
-      last = { segment, end: walked.end, size, chain: walked.chain, marked: walked.marked };
+      const unsure = starts.find(({ sequence }) => sequence > walked.durable) ?? starts.at(-1);
+      last = { segment, end: walked.end, size, chain: walked.chain, marked: walked.marked, unsure: unsure?.at ?? 0 };
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
       throw refusal(disk, damageAt(segmentName(segment), error.at, error.message));
@@ -80,12 +88,12 @@ export async function readAll(recovering: Recovering): Promise<End & { readonly 
 /** As `readAll`, and leaves exactly those segments that hold records, ready to be written on. Null: there are none. */
 export async function recover(recovering: Recovering): Promise<Tail | null> {
   const { disk, numbers, life, crc32 } = recovering;
-  const { segment, end, chain, marked, dirtyEnd } = await readAll(recovering);
+  const { segment, end, chain, marked, unsure, dirtyEnd } = await readAll(recovering);
   for (const number of numbers) if (number > segment) await disk.remove(segmentName(number));
   if (segment === 0) return null;
   const name = segmentName(segment);
   const offset = alignSector(end);
-  await clean(disk, name, end, dirtyEnd, life.seed, crc32);
+  if (!recovering.without?.has("settled-tail")) await settle(disk, name, wholeSectors(unsure), end, dirtyEnd, life.seed, crc32);
   const torn = dirtyEnd > end ? { file: name, offset: end, bytes: dirtyEnd - end } : null;
   return { segment, offset, chain, marked, torn };
 }
@@ -140,13 +148,15 @@ async function refuseDamage({ disk, life, numbers, crc32 }: Recovering, last: En
 }
 
 /**
- * Zeros in place of what was torn, and a sync: what a killed process had written but not synced has been read and will
- * be built upon, so from here on it has to be durable.
+ * Makes durable what has been read and will be built upon, and puts zeros in place of what was torn behind it. What a killed
+ * process had written may be in the system's memory only; and after a failed sync the system takes it for written, so that
+ * another sync would do nothing: it has to be written again.
  */
-async function clean(disk: Disk, name: string, end: number, to: number, seed: number, crc32: Crc32): Promise<void> {
+async function settle(disk: Disk, name: string, unsure: number, end: number, to: number, seed: number, crc32: Crc32): Promise<void> {
   const file = await disk.open(name);
   try {
     const from = alignSector(end);
+    for (let at = unsure; at < from; at += windowBytes) await writeAll(file, at, await file.read(at, Math.min(windowBytes, from - at)));
     // A sector is never written again, but for this: the rest of a frame's batch was torn, so nobody was told of either.
     if (await nextFrame(new Window(file, from), end, seed, crc32, () => true) !== null) {
       const sector = await file.read(from - sectorBytes, sectorBytes);

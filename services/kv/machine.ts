@@ -5,6 +5,7 @@
  *   value in a slab: version 10 bytes · type · bytes
  */
 import type { Position } from "../../core/position.ts";
+import type { Rule } from "../../core/rules.ts";
 import { positionBytes, Reader, writeU53 } from "../bytes.ts";
 import { readType, skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
@@ -65,11 +66,13 @@ export class KvMachine implements Machine {
   #slabs = new Slabs();
   /** Those that are under way. */
   #snapshots = new Set<KvItems>();
+  readonly #comparesVersions: boolean;
   readonly #content = new Reader();
   /** Keys and values of all entries. */
   #bytes = 0;
 
-  constructor({ historyBytes }: { readonly historyBytes: number } = defaultServiceLimits) {
+  constructor({ historyBytes }: { readonly historyBytes: number } = defaultServiceLimits, without: ReadonlySet<Rule> = new Set()) {
+    this.#comparesVersions = !without.has("compare-version");
     this.history = new History(historyBytes);
   }
 
@@ -85,7 +88,9 @@ export class KvMachine implements Machine {
 
     if (condition !== always) {
       const handle = this.#tree.get(key);
-      const holds = condition === ifAbsent ? handle < 0 : handle >= 0 && (condition === ifPresent || this.#isAt(handle, version));
+      const holds = condition === ifAbsent
+        ? handle < 0
+        : handle >= 0 && (condition === ifPresent || !this.#comparesVersions || this.#isAt(handle, version));
       if (!holds) return reply ? { kind: "refused", current: handle < 0 ? null : this.#copy(key, handle, false) } : null;
     }
     if (op === opDelete && !this.#delete(key)) return absent;

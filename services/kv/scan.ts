@@ -57,7 +57,9 @@ export async function scanPage(
     // Only now is there more for certain; what is in the partition ahead is for the next page to ask.
     if (limit === 0 || bytesLeft <= 0) return { entries, cursor: formatCursor(scan.reverse, entries.at(-1)!.key), position };
     const { replica, machine } = context.replicas.kv(group);
-    if (!asked.has(group)) await ready(context, replica, options, () => "scan");
+    if (!asked.has(group) && (asked.size === 0 || !context.without.has("scan-confirmed"))) {
+      await ready(context, replica, options, () => "scan");
+    }
     asked.add(group);
     const page = machine.scan({ from, to, reverse: scan.reverse, keysOnly: scan.keysOnly, limit, bytes: bytesLeft });
     for (const entry of page.entries) {

@@ -146,7 +146,7 @@ class Watcher {
 
   open(): Feed<Change> {
     if (this.#stopped) return this.#feed;
-    if (this.#after !== null && !this.#openCursors(() => this.#after!)) {
+    if (this.#after !== null && !this.#openCursors((part) => this.#resumeAt(part, this.#after!))) {
       this.#feed.fail(this.#compacted());
       return this.#feed;
     }
@@ -166,6 +166,13 @@ class Watcher {
       part.cancel = part.replica.confirm(part.replica.groups, confirmed, this.#after ?? undefined);
     }
     return this.#feed;
+  }
+
+  /** Behind what the listener has seen. */
+  #resumeAt(part: Part, after: Position): Position {
+    const { without } = this.#context;
+    if (without.has("watch-resumes")) return latest(after, part.replica.applied);
+    return without.has("watch-once") ? { ...after, major: after.major - 1 } : after;
   }
 
   /** Every partition here has everything that was completed when the watch began. */
@@ -252,6 +259,7 @@ class Watcher {
   /** Asks those that have not. A partition with a change to hand out has passed everything before it. */
   #allPassed(position: Position): boolean {
     let all = true;
+    if (this.#context.without.has("watch-in-order")) return true;
     for (const part of this.#parts) {
       if (part.head !== null || comparePositions(part.passed, position) >= 0) continue;
       all = false;

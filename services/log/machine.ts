@@ -4,6 +4,7 @@
  */
 import type { GroupId } from "../../core/ids.ts";
 import type { Position } from "../../core/position.ts";
+import type { Rule } from "../../core/rules.ts";
 import type { Reader } from "../bytes.ts";
 import { skipType } from "../content.ts";
 import { Hash } from "../hash.ts";
@@ -44,6 +45,7 @@ const empty: Extent = { first: 0, next: 0, bytes: 0 };
 export class LogMachine implements Machine {
   readonly outcomes: Outcomes = logOutcomes;
   readonly #home: GroupId;
+  readonly #without: ReadonlySet<Rule>;
   #logs = new Map<string, Segments>();
   /** Their names in order; the numbers say in which order they began. */
   #names = new Tree();
@@ -51,8 +53,9 @@ export class LogMachine implements Machine {
   #snapshots = new Set<LogItems>();
   readonly #watchers = new Map<string, Set<() => void>>();
 
-  constructor(home: GroupId) {
+  constructor(home: GroupId, without: ReadonlySet<Rule> = new Set()) {
     this.#home = home;
+    this.#without = without;
   }
 
   apply(position: Position, reader: Reader, reply: boolean): LogResult | null {
@@ -153,7 +156,7 @@ export class LogMachine implements Machine {
       if (next !== expect) return { kind: "unexpected", next };
     }
     const parts: Part[] = [];
-    for (const name of mine) {
+    for (const name of reply || !this.#without.has("append-atomic") ? mine : mine.slice(0, 1)) {
       this.#keep(name);
       const log = this.#log(name);
       const first = log.next;
@@ -171,7 +174,7 @@ export class LogMachine implements Machine {
     const { next } = this.extent(name);
     if (offset > next) return { kind: "past-tail", tail: next };
     this.#keep(name);
-    this.#logs.get(name)?.trim(offset);
+    this.#logs.get(name)?.trim(this.#without.has("trim-exact") && offset < next ? offset + 1 : offset);
     this.#changed(name);
     return { kind: "trimmed", extent: this.extent(name) };
   }

@@ -30,7 +30,11 @@ export function deliveries(context: Context, names: readonly string[], options: 
   const wanted = parseGroups(context, names).map(({ id }) => id);
   const heard = [...new Set(wanted.flatMap((id) => groupsReaching(orderer.topology, id)))];
   for (const id of heard) if (!learns(orderer, id)) throw unreachableGroup(orderer, id);
-  const after = options?.after === undefined ? "now" : options.after === "start" ? null : parseAfter(options.after);
+  const after = options?.after === undefined || options.after !== "start" && context.without.has("deliveries-resume")
+    ? "now"
+    : options.after === "start"
+    ? null
+    : parseAfter(options.after);
   return new Listener(context, new Set([...wanted, ...heard]), options?.signal).open(heard, after);
 }
 

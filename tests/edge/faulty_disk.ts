@@ -194,7 +194,11 @@ export class FaultyDisk implements Disk {
     const upTo = [...file.dirty];
     const finish = (): void => {
       if (this.#dead) return;
-      if (this.failSync !== null) return done(this.failSync);
+      if (this.failSync !== null) {
+        // The kernel takes these sectors for written from here on: no later sync is about them.
+        for (const sector of upTo) file.dirty.delete(sector);
+        return done(this.failSync);
+      }
       for (const sector of upTo) {
         file.safe.set(file.seen.subarray(sector * sectorBytes, (sector + 1) * sectorBytes), sector * sectorBytes);
         file.dirty.delete(sector);

@@ -192,6 +192,20 @@ test("a power loss loses nothing that was told, whatever became of each sector",
   }
 });
 
+test("what a failed sync has left in memory only is written again before anything builds upon it", async () => {
+  const disk = new FaultyDisk();
+  const first = await open(disk);
+  await append(first.journal, accept(1, 1));
+  disk.failSync = new Error("EIO");
+  await expect(append(first.journal, accept(1, 2, 1, 9_000), accept(1, 3))).rejects.toThrow("EIO");
+  // The process ends and the next one reads it all.
+  const killed = disk.kill();
+  const second = await open(killed);
+  expect(second.records).toEqual([accept(1, 1), accept(1, 2, 1, 9_000), accept(1, 3)]);
+  const third = await open(killed.losePower(() => 0));
+  expect(third.records).toEqual(second.records);
+});
+
 test("garbage in any file is refused with a CarillonError or understood, never anything else", async () => {
   const whole = await written([[...everyKind], [accept(1, 7)], [install(1, 6, 9, 3)]]);
   for (let seed = 1; seed <= 300; seed++) {

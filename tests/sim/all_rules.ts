@@ -1,7 +1,7 @@
-/** Every rule that can be taken away, as values: the type alone cannot be walked over. */
-import type { Rule } from "../../core/rules.ts";
+/** Every rule of the core that can be taken away, as values: the type alone cannot be walked over. */
+import type { CoreRule } from "../../core/rules.ts";
 
-const rules: Readonly<Record<Rule, true>> = {
+const rules: Readonly<Record<CoreRule, true>> = {
   "quorum-clock": true,
   "clock-of-ballot": true,
   "merge-clocks": true,
@@ -13,6 +13,10 @@ const rules: Readonly<Record<Rule, true>> = {
   "in-order": true,
   "vote-after-persist": true,
   "step-down": true,
+  "confirm-quorum": true,
+  "trim-quorum": true,
+  "foundation-seen": true,
+  "tie-by-group": true,
 };
 
-export const allRules: readonly Rule[] = Object.keys(rules) as Rule[];
+export const allRules: readonly CoreRule[] = Object.keys(rules) as CoreRule[];

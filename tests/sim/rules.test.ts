@@ -3,7 +3,7 @@
  * bounded number of seeds. A rule whose removal nobody notices is unnecessary or untested.
  */
 import { expect, test } from "bun:test";
-import type { Rule } from "../../core/rules.ts";
+import type { CoreRule } from "../../core/rules.ts";
 import type { Aim } from "./aims.ts";
 import { allRules } from "./all_rules.ts";
 import { replay, runSeed } from "./run.ts";
@@ -17,7 +17,7 @@ interface Search {
   readonly oracles: readonly string[];
 }
 
-const searches: Readonly<Record<Rule, Search>> = {
+const searches: Readonly<Record<CoreRule, Search>> = {
   "quorum-clock": { aim: "strangers", within: 600, oracles: ["late", "order"] },
   "clock-of-ballot": { aim: "strangers", within: 600, oracles: ["late", "order"] },
   "merge-clocks": { aim: "strangers", within: 1_000, oracles: ["late", "order"] },
@@ -29,6 +29,10 @@ const searches: Readonly<Record<Rule, Search>> = {
   "in-order": { within: 50, oracles: ["vote-before-disk"] },
   "vote-after-persist": { within: 50, oracles: ["vote-before-disk", "promise-before-disk"] },
   "step-down": { within: 400, oracles: ["liveness"] },
+  "trim-quorum": { aim: "laggards", within: 50, oracles: ["trimmed", "recoverable"] },
+  "foundation-seen": { aim: "laggards", within: 400, oracles: ["repeats", "exactly-once"] },
+  "confirm-quorum": { within: 100, oracles: ["confirm"] },
+  "tie-by-group": { within: 100, oracles: ["late", "order"] },
 };
 
 for (const rule of allRules) {

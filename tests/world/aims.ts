@@ -1,0 +1,59 @@
+/** Plans that look for one kind of trouble, where the general swarm would take too many seeds to find it. */
+import { parseTopology } from "../../core/topology.ts";
+import type { Prng } from "../sim/prng.ts";
+import { drawFaults, type FaultKind } from "./fault.ts";
+import { addressOf } from "./network.ts";
+import type { Plan } from "./plan.ts";
+
+export type Aim = keyof typeof aims;
+
+export const aims = {
+  /** Power fails all the time, while disks are slow and tear what they are at. */
+  power: (plan: Plan, prng: Prng): Plan => {
+    const disk = { syncMinMs: prng.pick([0.5, 4]), syncTypicalMs: prng.pick([3, 20]), torn: 0.3, whole: prng.pick([0, 0.3]) };
+    return befallen({ ...plan, disk, work: { ...plan.work, valueBytes: prng.pick([200, 3_000]) } }, prng, [
+      "crash",
+      "black-out",
+      "slow-disk",
+    ]);
+  },
+  /** Coordinators change all the time, by order, by silence and by death. */
+  usurpers: (plan: Plan, prng: Prng): Plan => {
+    const troubled = befallen(plan, prng, ["handover", "cut", "crash", "slow-path"]);
+    // Stopped in order half of the time, so that nothing is under way when the next life begins.
+    const stops = (): "stop" | "power" => prng.chance(0.5) ? "stop" : "power";
+    return { ...troubled, faults: troubled.faults.map((fault) => fault.kind === "crash" ? { ...fault, how: stops() } : fault) };
+  },
+  /** Processes end and are back at once, with their users still waiting. */
+  lives: (plan: Plan, prng: Prng): Plan => {
+    const back = befallen({ ...plan, work: { ...plan.work, thinkMs: 5, patienceMs: 4_000 } }, prng, ["crash", "slow-path"]);
+    return { ...back, faults: back.faults.map((fault) => fault.kind === "crash" ? { ...fault, how: "kill", downMs: 1 } : fault) };
+  },
+  /** Clocks that are wrong and jump back, in nodes that start anew, over groups that are merged. */
+  clocks: (plan: Plan, prng: Prng): Plan =>
+    befallen({ ...spanned(plan), clock: { ...plan.clock, offsetMs: 3_000 } }, prng, ["clock-step", "crash", "handover"]),
+  /** Two partitions on three nodes, of which each lags behind the others in one of them. */
+  laggards: (plan: Plan, prng: Prng): Plan => {
+    const work = { ...plan.work, registers: 4, watchers: 2, keys: 2, thinkMs: 5 };
+    return befallen({ ...spanned(plan, 3), work }, prng, ["slow-path", "pause"]);
+  },
+} as const;
+
+function befallen(plan: Plan, prng: Prng, often: readonly FaultKind[]): Plan {
+  return { ...plan, durability: "sync", faults: drawFaults(prng, plan.topology, "sync", plan.safetyMs, often) };
+}
+
+function spanned(plan: Plan, most = 5): Plan {
+  const nodes = plan.topology.nodes.slice(0, most).map(({ name, id }) => ({ name, id, link: addressOf(id) }));
+  const acceptors = nodes.slice(0, 3).map(({ name }) => name);
+  const topology = parseTopology({
+    cluster: "world",
+    nodes,
+    groups: [
+      { name: "g1", acceptors, keys: [{ from: "", to: "m" }] },
+      { name: "g2", acceptors: [...acceptors].reverse(), keys: [{ from: "m" }] },
+      { name: "all", acceptors, spans: ["g1", "g2"] },
+    ],
+  });
+  return { ...plan, topology };
+}

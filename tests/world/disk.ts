@@ -1,0 +1,266 @@
+/**
+ * A disk with a cache above it. What was written and not synced is lost, torn or kept sector by sector when the power
+ * goes; a killed process loses only what was on its way. Slow, full and failing where faults say so. Sectors nobody
+ * wrote are zeros and take no memory.
+ */
+import type { Millis } from "../../core/ids.ts";
+import { CarillonError } from "../../core/errors.ts";
+import type { Disk, DiskFile } from "../../edge/runtime.ts";
+import type { Prng } from "../sim/prng.ts";
+import type { Buggify, Point } from "./buggify.ts";
+import type { Life } from "./machine.ts";
+
+export const sectorBytes = 4_096;
+
+type Done = (error: Error | null) => void;
+type Sectors = Map<number, Uint8Array>;
+
+interface File {
+  size: number;
+  /** As processes see it, and as it would be after a power loss. Arrays are never written to again. */
+  readonly seen: Sectors;
+  readonly safe: Sectors;
+  /** Seen and not yet safe. */
+  readonly dirty: Set<number>;
+}
+
+export interface DiskFaults {
+  readonly syncMinMs: Millis;
+  readonly syncTypicalMs: Millis;
+  /** Of the sectors a power loss finds unsynced, this part is torn in the middle and this part whole; the rest is lost. */
+  readonly torn: number;
+  readonly whole: number;
+}
+
+export interface DiskEvents {
+  /** These bytes of a file have become safe. */
+  onSafe(bytes: Uint8Array): void;
+}
+
+export class SimDisk {
+  readonly root: string;
+  faults: DiskFaults;
+  /** Added to every write and sync while it lasts. */
+  slowMs: Millis = 0;
+  full = false;
+  /** The next sync says so, and half of what it was for is silently forgotten. */
+  failSync = false;
+  failWrite = false;
+  readonly #files = new Map<string, File>();
+  readonly #prng: Prng;
+  readonly #buggify: Buggify;
+  readonly #events: DiskEvents;
+  #locked = false;
+
+  constructor(root: string, faults: DiskFaults, prng: Prng, buggify: Buggify, events: DiskEvents) {
+    this.#buggify = buggify;
+    this.root = root;
+    this.faults = faults;
+    this.#prng = prng;
+    this.#events = events;
+  }
+
+  /** As this process sees it. */
+  open(life: Life): Disk {
+    return {
+      root: this.root,
+      list: () => this.#later(life, 0.05, () => [...this.#files.keys()]),
+      read: (file, offset, length) =>
+        this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(this.#file(file), offset, length)),
+      size: (file) => this.#later(life, 0.02, () => this.#file(file).size),
+      preallocate: (file, bytes) => this.#preallocate(life, file, bytes),
+      open: (file) => this.#later(life, 0.02, () => this.#open(life, this.#file(file))),
+      replace: (file, bytes) => this.#later(life, this.#syncMs(), () => this.#replace(file, bytes)),
+      rename: (file, name) =>
+        this.#later(life, 0.2, () => {
+          this.#files.set(name, this.#file(file));
+          this.#files.delete(file);
+        }),
+      place: (file) => this.#later(life, 0.02, () => `${this.root} ${file}`),
+      remove: (file) => this.#later(life, 0.2, () => void this.#files.delete(file)),
+      lock: () => this.#lock(),
+    };
+  }
+
+  processEnded(): void {
+    this.#locked = false;
+  }
+
+  losePower(): void {
+    const { torn, whole } = this.faults;
+    for (const file of this.#files.values()) {
+      for (const sector of file.dirty) {
+        const chance = this.#prng.unit();
+        const written = file.seen.get(sector)!;
+        if (chance < whole) file.safe.set(sector, written);
+        else if (chance < whole + torn) file.safe.set(sector, tear(file.safe.get(sector), written, this.#prng.between(1, 7) * 512));
+      }
+      file.dirty.clear();
+      file.seen.clear();
+      for (const [sector, bytes] of file.safe) file.seen.set(sector, bytes);
+    }
+  }
+
+  heal(): void {
+    this.faults = { ...this.faults, syncMinMs: 0.1, syncTypicalMs: 0.2 };
+    this.slowMs = 0;
+    this.full = false;
+    this.failSync = false;
+    this.failWrite = false;
+  }
+
+  async #preallocate(life: Life, name: string, bytes: number): Promise<void> {
+    // From here to its end a power loss leaves a part of it.
+    await this.#later(life, 0.02, () => {
+      if (this.full) throw noSpace();
+      this.#files.set(name, { size: Math.floor(bytes / 2), seen: new Map(), safe: new Map(), dirty: new Set() });
+    });
+    await this.#later(life, this.#syncMs() + this.#unkindMs("slow-preallocate", 300), () => {
+      this.#file(name).size = bytes;
+    });
+  }
+
+  #replace(name: string, bytes: Uint8Array): void {
+    if (this.full) throw noSpace();
+    const file: File = { size: bytes.byteLength, seen: new Map(), safe: new Map(), dirty: new Set() };
+    writeTo(file, 0, bytes);
+    for (const sector of file.dirty) file.safe.set(sector, file.seen.get(sector)!);
+    file.dirty.clear();
+    this.#files.set(name, file);
+  }
+
+  #open(life: Life, file: File): DiskFile {
+    return {
+      write: (offset, bytes, done) => {
+        life.after(this.#writeMs(), () => {
+          if (this.failWrite) {
+            this.failWrite = false;
+            // A part of it may have got there.
+            writeTo(file, offset, bytes.subarray(0, sectorBytes));
+            return done(ioError("write"));
+          }
+          writeTo(file, offset, bytes);
+          done(null);
+        });
+      },
+      sync: (done) => this.#sync(life, file, done),
+      read: (offset, length) => this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(file, offset, length)),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #sync(life: Life, file: File, done: Done): void {
+    const upTo = [...file.dirty];
+    life.after(this.#syncMs(), () => {
+      if (this.failSync) {
+        this.failSync = false;
+        // The kernel calls these pages clean, whatever became of them.
+        for (const sector of upTo) if (this.#prng.chance(0.5)) file.dirty.delete(sector);
+        return done(ioError("fdatasync"));
+      }
+      for (const sector of upTo) {
+        if (file.dirty.delete(sector)) file.safe.set(sector, file.seen.get(sector)!);
+      }
+      this.#tellSafe(file, upTo);
+      done(null);
+    });
+  }
+
+  /** Neighbours together: what is looked for may lie across the edge of a sector. */
+  #tellSafe(file: File, sectors: number[]): void {
+    sectors.sort((a, b) => a - b);
+    for (let from = 0; from < sectors.length;) {
+      let to = from + 1;
+      while (to < sectors.length && sectors[to] === sectors[to - 1]! + 1) to++;
+      const bytes = new Uint8Array((to - from) * sectorBytes);
+      for (let index = from; index < to; index++) bytes.set(file.safe.get(sectors[index]!)!, (index - from) * sectorBytes);
+      this.#events.onSafe(bytes);
+      from = to;
+    }
+  }
+
+  #lock(): Promise<() => Promise<void>> {
+    if (this.#locked) return Promise.reject(new CarillonError("config", `Cannot use "${this.root}": another process is using it`));
+    this.#locked = true;
+    return Promise.resolve(() => {
+      this.#locked = false;
+      return Promise.resolve();
+    });
+  }
+
+  #writeMs(): Millis {
+    return 0.02 + this.slowMs;
+  }
+
+  #syncMs(): Millis {
+    return this.faults.syncMinMs + this.#prng.longTail(this.faults.syncTypicalMs) + this.slowMs + this.#unkindMs("slow-sync", 300);
+  }
+
+  #unkindMs(point: Point, mostMs: Millis): Millis {
+    return (this.#buggify.strikes(point) ?? 0) * mostMs;
+  }
+
+  /** A dead process waits for ever. */
+  #later<T>(life: Life, ms: Millis, act: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      life.after(ms, () => {
+        try {
+          resolve(act());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  }
+
+  #file(name: string): File {
+    const file = this.#files.get(name);
+    if (file === undefined) throw Object.assign(new Error(`Cannot find "${name}"`), { code: "ENOENT" });
+    return file;
+  }
+}
+
+function writeTo(file: File, offset: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.byteLength;) {
+    const sector = Math.floor((offset + at) / sectorBytes);
+    const inSector = (offset + at) % sectorBytes;
+    const length = Math.min(sectorBytes - inSector, bytes.byteLength - at);
+    const next = new Uint8Array(sectorBytes);
+    const before = file.seen.get(sector);
+    if (length < sectorBytes && before !== undefined) next.set(before);
+    next.set(bytes.subarray(at, at + length), inSector);
+    file.seen.set(sector, next);
+    file.dirty.add(sector);
+    at += length;
+  }
+  file.size = Math.max(file.size, offset + bytes.byteLength);
+}
+
+function readFrom(file: File, offset: number, length: number): Uint8Array {
+  const end = Math.min(offset + length, file.size);
+  const bytes = new Uint8Array(Math.max(end - offset, 0));
+  for (let at = offset; at < end;) {
+    const sector = Math.floor(at / sectorBytes);
+    const until = Math.min((sector + 1) * sectorBytes, end);
+    const found = file.seen.get(sector);
+    if (found !== undefined) bytes.set(found.subarray(at - sector * sectorBytes, until - sector * sectorBytes), at - offset);
+    at = until;
+  }
+  return bytes;
+}
+
+/** The first bytes of the new sector, the rest of the old. */
+function tear(before: Uint8Array | undefined, written: Uint8Array, at: number): Uint8Array {
+  const torn = new Uint8Array(sectorBytes);
+  if (before !== undefined) torn.set(before);
+  torn.set(written.subarray(0, at));
+  return torn;
+}
+
+function noSpace(): Error {
+  return Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+}
+
+function ioError(call: string): Error {
+  return Object.assign(new Error(`EIO: i/o error, ${call}`), { code: "EIO" });
+}
