@@ -74,7 +74,7 @@ for (const [name, all] of [...outcomes].sort(([a], [b]) => a < b ? -1 : 1)) {
   const shown = (gap: number | undefined): string => gap === undefined ? "–" : gap.toFixed(0);
   const refused = all.filter(({ note }) => note?.endsWith("refused itself by name")).length;
   console.log(
-    `${name.padEnd(30)} ${String(all.length).padStart(5)}  ${shown(gaps[gaps.length >> 1]).padStart(10)}  ${
+    `${name.padEnd(30)} ${String(all.length).padStart(5)}  ${shown(gaps[(gaps.length - 1) >> 1]).padStart(10)}  ${
       shown(gaps.at(-1)).padStart(12)
     }  ${refused || ""}`,
   );
