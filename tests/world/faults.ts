@@ -7,6 +7,9 @@ import type { Plan } from "./plan.ts";
 import type { Prng } from "../sim/prng.ts";
 import type { Loop } from "./loop.ts";
 
+/** They end processes. */
+const deadly: ReadonlySet<FaultKind> = new Set(["crash", "black-out", "failed-sync", "failed-write", "full-disk"]);
+
 export interface FaultSurroundings {
   readonly plan: Plan;
   readonly loop: Loop;
@@ -25,6 +28,7 @@ export class Faults {
   /** Nodes that stay broken once the world has healed. */
   readonly scarred = new Set<NodeId>();
   #over = false;
+  #founded = false;
   readonly #world: FaultSurroundings;
   readonly #prng: Prng;
 
@@ -69,6 +73,8 @@ export class Faults {
   #scar(): void {
     const { plan, machines, network } = this.#world;
     if (plan.scar === "none" || plan.durability === "memory") return;
+    // Who is new, or has lost its directory, votes only when it has heard everybody: then nobody can be spared.
+    if (!this.founded) return;
     for (const node of this.#prng.shuffle([...machines.keys()])) {
       const left = (acceptors: readonly NodeId[]): number => acceptors.filter((one) => one !== node && !this.scarred.has(one)).length;
       if (plan.topology.groups.some(({ acceptors, q1, q2 }) => left(acceptors) < Math.max(q1, q2))) continue;
@@ -81,8 +87,18 @@ export class Faults {
     for (const node of this.scarred) for (const [from, to] of waysOf(cut, node, [...machines.keys()])) network.cut(from, to);
   }
 
+  /**
+   * Everybody has voted once, and its directory says so. Until then a node that starts again takes itself for one that was
+   * wiped, and a group most of whose acceptors do so at once never votes again: for that a cluster has to be founded anew.
+   */
+  get founded(): boolean {
+    this.#founded ||= [...this.#world.machines.values()].every(({ voting }) => voting >= 4);
+    return this.#founded;
+  }
+
   #carryOut(fault: Fault): void {
     const { machines, network } = this.#world;
+    if (deadly.has(fault.kind) && !this.founded) return;
     const nodes = [...machines.keys()];
     this.counts[fault.kind] = (this.counts[fault.kind] ?? 0) + 1;
     const machine = machines.get("target" in fault && fault.target !== 0 ? fault.target : this.#coordinator())!;

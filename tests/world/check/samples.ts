@@ -3,12 +3,13 @@
  * its lives and on all nodes; and nothing that queues grows without bound.
  */
 import { formatPosition, type Position } from "../../../core/position.ts";
+import { groupById } from "../../../core/topology.ts";
 import { demand } from "../../sim/oracle/violation.ts";
 import type { Prng } from "../../sim/prng.ts";
 import type { Life } from "../machine.ts";
 import type { World } from "../world.ts";
 
-const everyMs = 600;
+const everyMs = 250;
 const linkQueueBytesMax = 64 << 20;
 
 export class Samples {
@@ -49,6 +50,10 @@ export class Samples {
   #look(life: Life): void {
     const { plan } = this.#world;
     const services = life.services!;
+    const { groups } = life.node!.view();
+    const votes = groups.every(({ group, voting }) => voting || !groupById(plan.topology, group).acceptors.includes(life.machine.id));
+    if (votes) life.machine.voting++;
+    else life.machine.voting = 0;
     const who = `n${life.machine.id} (life ${life.number})`;
     const { waiting, streams, replicas } = services.stats();
     const digests = services.digest();
@@ -62,7 +67,7 @@ export class Samples {
       }
     }
     demand(waiting + streams < 1_000, "bounds", () => `${who} has ${waiting} calls and ${streams} streams waiting`);
-    for (const view of life.node!.view().groups) {
+    for (const view of groups) {
       const most = plan.limits.pendingCommands;
       demand(view.pendingCommands <= most, "bounds", () => `${who} has ${view.pendingCommands} commands pending, more than ${most}`);
     }

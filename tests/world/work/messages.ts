@@ -10,6 +10,9 @@ import type { Client } from "../client.ts";
 import type { Life } from "../machine.ts";
 import { follow, type Kit, newValue, type Users } from "./kit.ts";
 
+/** Who has lost its place asks again after so long. */
+const againMs = 50;
+
 interface Sent {
   readonly who: string;
   readonly groups: readonly string[];
@@ -121,11 +124,13 @@ export class Messages implements Users {
   /** What comes next for it has been forgotten: somebody else goes on from now. */
   #listenAnew(life: Life, old: Listener): void {
     this.restarted++;
-    const listener = this.#newListener(`${old.who} once more`, old.groups, null);
+    const listener = this.#newListener(old.who, old.groups, null);
     const lasting = this.#lasting.get(life.machine.id)!;
     const at = lasting.indexOf(old);
     if (at >= 0) lasting[at] = listener;
-    this.#listen(life, listener);
+    life.after(againMs, () => {
+      if (life.up) this.#listen(life, listener);
+    });
   }
 
   #hear(listener: Listener, event: DeliveryEvent): boolean {
