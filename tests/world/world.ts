@@ -67,6 +67,7 @@ export class World {
       machines: this.machines,
       buggify: this.#buggify,
       events: {
+        onSent: (from, bytes) => this.promises.said(from, bytes),
         onArrival: (from, to, bytes) => {
           this.counts.messages++;
           this.counts.bytes += bytes;
@@ -158,7 +159,6 @@ export class World {
     const end = async (): Promise<void> => {
       await checkpoints!.close();
       await node!.close();
-      if (life.alive && this.plan.durability === "sync") this.promises.stopped(machine.id, node!);
       await services!.close();
       if (!life.alive) return;
       this.crash(machine, "kill");
@@ -183,7 +183,7 @@ export class World {
   /** As `edge/embedded/node.ts` does: services behind their newest checkpoints, then on with what has been ordered since. */
   async #serve(life: Life, node: RunningNode, runtime: Runtime): Promise<void> {
     if (!life.alive) return;
-    this.promises.started(life.machine.id, node);
+    if (this.plan.durability !== "memory") this.promises.started(life.machine.id, node);
     const { topology, serviceLimits, without, checkpoints: limits } = this.plan;
     const { clock } = runtime;
     const after = (ms: Millis, callback: () => void): () => void => clock.wakeAt(clock.now().mono + ms, callback);

@@ -1,32 +1,41 @@
-/**
- * What a node has promised binds its next life. Where it was stopped in order everything it had handed over is durable, so
- * the next life may promise more and never less.
- */
-import type { Ballot, GroupId, NodeId } from "../../../core/ids.ts";
-import { demand } from "../../sim/oracle/violation.ts";
+/** What a node has promised, in so many words to another, binds all its lives: the next begins with no less. */
+import type { Ballot, NodeId } from "../../../core/ids.ts";
+import { decodeMessage } from "../../../edge/codec/message.ts";
 import type { RunningNode } from "../../../edge/start_node.ts";
+import { demand } from "../../sim/oracle/violation.ts";
+
+/** Of a frame: its length. Of a message in it: the version, then the kind. */
+const lengthBytes = 4;
+const kindAt = lengthBytes + 1;
+const promiseKind = 3;
 
 export class Promises {
   compared = 0;
-  readonly #before = new Map<NodeId, ReadonlyMap<GroupId, Ballot>>();
+  /** Highest granted, by "node group". */
+  readonly #granted = new Map<string, Ballot>();
 
-  /** Closed, and its journal with it. */
-  stopped(node: NodeId, { view }: RunningNode): void {
-    this.#before.set(node, new Map(view().groups.map(({ group, promised }) => [group, promised])));
+  /** Whole frames that a node hands to its links. */
+  said(node: NodeId, bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at < bytes.byteLength; at += lengthBytes + view.getUint32(at, true)) {
+      if (bytes[at + kindAt] !== promiseKind) continue;
+      const message = decodeMessage(bytes.subarray(at + lengthBytes, at + lengthBytes + view.getUint32(at, true)));
+      if (message.kind !== "promise" || !message.granted || message.trial) continue;
+      const key = `${node} ${message.group}`;
+      this.#granted.set(key, Math.max(this.#granted.get(key) ?? 0, message.ballot));
+    }
   }
 
   started(node: NodeId, { view, recovery }: RunningNode): void {
-    const before = this.#before.get(node);
-    this.#before.delete(node);
     // Who has lost its journal votes again only when it has heard the others.
-    if (before === undefined || recovery.rejoining) return;
+    if (recovery.rejoining) return;
     for (const { group, promised } of view().groups) {
+      const least = this.#granted.get(`${node} ${group}`) ?? 0;
       this.compared++;
-      const least = before.get(group)!;
       demand(
         promised >= least,
         "promises",
-        () => `n${node} had promised ${least} in group ${group}, was stopped, and has promised ${promised}`,
+        () => `n${node} had promised ${least} in group ${group} and begins its next life with ${promised}`,
       );
     }
   }
