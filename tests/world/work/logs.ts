@@ -27,9 +27,21 @@ interface Read {
   readonly log: string;
   readonly from: number;
   readonly values: readonly string[];
+  /** Of the records, and how far the replica was that showed them. */
+  readonly positions: readonly string[];
+  readonly position: string;
   readonly tail: number;
   readonly calledAt: Millis;
   readonly answeredAt: Millis;
+}
+
+/** A log as a node has it in the end, and where in the order that is. */
+interface Final {
+  readonly who: string;
+  readonly first: number;
+  readonly values: readonly string[];
+  readonly positions: readonly string[];
+  readonly position: string;
 }
 
 export class Logs implements Users {
@@ -40,7 +52,7 @@ export class Logs implements Users {
   readonly #reads: Read[] = [];
   readonly #refused = new Map<string, string>();
   /** By log: first kept offset and all records from there, as the nodes have them in the end. */
-  readonly #finals = new Map<string, { readonly who: string; readonly first: number; readonly values: readonly string[] }>();
+  readonly #finals = new Map<string, Final>();
   #trimmedTo = 0;
 
   constructor(kit: Kit) {
@@ -59,6 +71,8 @@ export class Logs implements Users {
       await this.#create(client, name, group);
       await this.#append(client, [name], false);
       const values: string[] = [];
+      const positions: string[] = [];
+      let position = "";
       let first: number | null = null;
       for (let from = 0;;) {
         const page = await this.#read(client, name, from, true);
@@ -68,10 +82,12 @@ export class Logs implements Users {
         }
         first ??= page.from;
         values.push(...page.values);
+        positions.push(...page.positions);
+        position = page.position;
         from = page.from + page.values.length;
         if (from === page.tail) break;
       }
-      this.#conclude(name, { who: `n${client.node}`, first: first!, values });
+      this.#conclude(name, { who: `n${client.node}`, first: first!, values, positions, position });
     }
   }
 
@@ -191,6 +207,8 @@ export class Logs implements Users {
       log,
       from: next - records.length,
       values,
+      positions: records.map((record) => record.position),
+      position: reply.value.position,
       tail,
       calledAt: reply.calledAt,
       answeredAt: reply.answeredAt,
@@ -211,7 +229,7 @@ export class Logs implements Users {
     }
   }
 
-  #conclude(log: string, found: { readonly who: string; readonly first: number; readonly values: readonly string[] }): void {
+  #conclude(log: string, found: Final): void {
     const before = this.#finals.get(log);
     if (before === undefined) return void this.#finals.set(log, found);
     // Some looked later and have seen more, or less where it was trimmed meanwhile.
@@ -270,15 +288,23 @@ export class Logs implements Users {
 
   #checkAtomic({ who, logs, values }: Append): void {
     const places = logs.map((log) => values.map((value) => this.#placeOf(log, value)));
-    const kept = places.filter((_, index) => this.#finals.get(logs[index]!)!.first === 0);
-    const found = kept.flat().filter((place) => place >= 0).length;
+    // Where in the order it is: a log that was looked at before that place says nothing.
+    const at = logs.flatMap((log, index) => {
+      const { first, positions } = this.#finals.get(log)!;
+      return places[index]!.filter((place) => place >= 0).map((place) => positions[place - first]!);
+    })[0];
+    if (at === undefined) return;
+    const kept = places.filter((_, index) => {
+      const { first, position } = this.#finals.get(logs[index]!)!;
+      return first === 0 && position >= at;
+    });
     demand(
-      found === 0 || found === kept.flat().length,
+      kept.flat().every((place) => place >= 0),
       "atomic",
       () => `${who}'s append of ${values.length} records to ${logs.join(", ")} is there in part: ${JSON.stringify(places)}`,
     );
     for (const inLog of kept) {
-      const together = inLog.every((place, index) => index === 0 || place < 0 || place === inLog[index - 1]! + 1);
+      const together = inLog.every((place, index) => index === 0 || place === inLog[index - 1]! + 1);
       demand(together, "atomic", () => `${who}'s append of ${values.length} records lies scattered: ${JSON.stringify(places)}`);
     }
   }
