@@ -17,7 +17,7 @@ import { HostOrderer } from "./orderer.ts";
 import { Quiet } from "./quiet.ts";
 import type { Disk, Runtime } from "./runtime.ts";
 
-const rejoinPollMs = 50;
+const rejoinPollMs = 5;
 /** How long a closing node waits for its successors. */
 const makeWayMs = 300;
 

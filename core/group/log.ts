@@ -37,6 +37,8 @@ export class Log {
   #evicted: Summary = { ballot: 0, stamp: 0, slots: 0 };
   /** Entries at or below are forgotten, here and in the journal. Invariant: trimmed < first, trimmed ≤ decided. */
   #trimmed: Instance = 0;
+  /** No more than this was used up to there. */
+  #trimmedEnd: Pick<Summary, "stamp" | "slots"> = { stamp: 0, slots: 0 };
   /** One in so many instances is a landmark; the log is trimmed to landmarks. */
   readonly #landmarkEvery: number;
   #landmarks: Milestone[] = [];
@@ -70,6 +72,11 @@ export class Log {
 
   get trimmed(): Instance {
     return this.#trimmed;
+  }
+
+  /** The largest stamp and the slots that what has been forgotten may have used. */
+  get trimmedEnd(): Pick<Summary, "stamp" | "slots"> {
+    return this.#trimmedEnd;
   }
 
   get landmarks(): readonly Landmark[] {
@@ -203,6 +210,9 @@ export class Log {
   restoreTrimmed(upTo: Instance): void {
     this.#trimmed = Math.max(this.#trimmed, Math.min(upTo, this.#first - 1));
     this.#dropLandmarks();
+    const next = this.#landmarks[0];
+    const known = next !== undefined && next.instance < this.#first;
+    this.#trimmedEnd = known ? { stamp: next.stamp - 1, slots: next.slotBase } : this.#evicted;
   }
 
   /**
@@ -217,6 +227,7 @@ export class Log {
     }
     if (kept === null || kept.instance - 1 <= this.#trimmed) return false;
     this.#trimmed = kept.instance - 1;
+    this.#trimmedEnd = { stamp: kept.stamp - 1, slots: kept.slotBase };
     this.#dropLandmarks();
     return true;
   }

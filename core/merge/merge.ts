@@ -8,7 +8,7 @@ import type { Entry } from "../entry.ts";
 import type { Group } from "../group/group.ts";
 import type { Summary } from "../group/log.ts";
 import type { GroupId, Instance, Millis } from "../ids.ts";
-import { commandPosition, comparePositions, type Position, slotPosition, start } from "../position.ts";
+import { commandPosition, comparePositions, type Order, type Position, slotPosition, start } from "../position.ts";
 import type { SubscriptionView } from "../view.ts";
 
 /** One group's log, read forward. */
@@ -115,18 +115,13 @@ export class Merge {
     for (const { group, head, next } of this.#sources) {
       let instance = next - (head ? 2 : 1);
       let summary = group.log.summary(instance);
-      while (summary && comparePositions(this.#end(group, summary), position) > 0) summary = group.log.summary(--instance);
+      while (summary && comparePositions(endOf(this.#context.topology.order, group.id, summary), position) > 0) {
+        summary = group.log.summary(--instance);
+      }
       if (!summary) return null;
       groups.push({ group, instance });
     }
     return { position, groups };
-  }
-
-  /** Of the group's order, the last position that a part of its log uses. */
-  #end(group: Group, { stamp, slots }: Summary): Position {
-    const { order } = this.#context.topology;
-    if (order.merge === "ts") return { major: stamp, group: group.id, minor: 0 };
-    return slots === 0 ? start : slotPosition(order.turn, group.id, slots - 1);
   }
 
   /** Delivers what can be delivered. */
@@ -317,16 +312,15 @@ function firstInMemory(context: Context, group: Group, after: Position): Instanc
   return firstInstance(context, group, after);
 }
 
-/** Of the group's order, the greatest position that everything left comes after. */
-function behindTrim(context: Context, group: Group): Position {
-  const { order } = context.topology;
-  const { log } = group;
-  if (log.trimmed === 0) return start;
-  const oldest = log.landmarks[0];
-  if (!oldest || oldest.instance !== log.trimmed + 1) return before(group.nextUnknown());
-  return before(
-    order.merge === "ts" ? { major: oldest.stamp, group: group.id, minor: 0 } : slotPosition(order.turn, group.id, oldest.slotBase),
-  );
+/** Of the group's order, the last position that may have been forgotten. */
+function behindTrim({ topology: { order } }: Context, { id, log }: Group): Position {
+  return endOf(order, id, log.trimmedEnd);
+}
+
+/** The last position that a part of a group's log uses. */
+function endOf(order: Order, group: GroupId, { stamp, slots }: Pick<Summary, "stamp" | "slots">): Position {
+  if (order.merge === "ts") return { major: stamp, group, minor: 0 };
+  return slots === 0 ? start : slotPosition(order.turn, group, slots - 1);
 }
 
 /** Something behind `after` may have been forgotten. */

@@ -102,6 +102,7 @@ export class Checkpoints {
       replica,
       members: membersOf(topology, replica.groups),
       head: null,
+      before: null,
       fileBytes: 0,
       madeAt: clock.now().mono,
       bytesBefore: 0,
@@ -119,7 +120,8 @@ export class Checkpoints {
     await this.#store.open();
     for (const kept of this.#kept) {
       for (const stored of this.#store.of(kept.replica.name)) {
-        if (await this.#restore(kept, stored)) break;
+        if (kept.head === null) await this.#restore(kept, stored);
+        else kept.before ??= await this.#store.head(stored).catch(() => null);
       }
     }
     this.#resume();
@@ -205,8 +207,9 @@ export class Checkpoints {
           await this.#store.check(stored.file, () => {}, () => {});
         } catch (error) {
           await this.#giveUpFile(stored, error);
-          // In its place a new one, at the next look.
+          // In its place a new one, at the next look. Until it is there the other is all there is to go back to.
           kept.bytesBefore = -Infinity;
+          kept.before = null;
         }
       }
     }
@@ -244,7 +247,7 @@ export class Checkpoints {
       snapshot.close();
     }
     kept.made++;
-    Object.assign(kept, before, { head, fileBytes: stored.bytes });
+    Object.assign(kept, before, { head, before: kept.head, fileBytes: stored.bytes });
     this.#options.node.submit({ kind: "checkpointed", groups: safeEnds(this.#kept) });
     return true;
   }
@@ -341,11 +344,11 @@ export class Checkpoints {
       }, (content) => read.restore?.add(content));
       if (read.restore === null) return false;
       // The core first: what the checkpoint sums up is decided, and the log it goes on in begins behind that.
-      const before = kept.head;
-      kept.head = read.head;
+      const { head, before } = kept;
+      Object.assign(kept, { head: read.head, before: head });
       this.#resume();
       if (!read.restore.finish()) {
-        kept.head = before;
+        Object.assign(kept, { head, before });
         return false;
       }
     } catch (error) {
