@@ -40,6 +40,8 @@ const pollMs = 2;
 const slowPollMs = 50;
 /** How often the node is looked at for what has happened in it. */
 const lookMs = 100;
+/** While nothing is ordered: an idle node costs next to nothing. */
+const idleLookMs = 400;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
@@ -133,7 +135,7 @@ class LocalNode implements LocalCarillon {
   readonly #admission = new Admission();
   readonly #events: Events;
   readonly #observer: Observer;
-  #looking: ReturnType<typeof setInterval> | undefined;
+  #looking: ReturnType<typeof setTimeout> | undefined;
   readonly #startedAt = performance.now();
   /** How late the event loop runs. */
   #lateMs = 0;
@@ -181,16 +183,22 @@ class LocalNode implements LocalCarillon {
 
   /** From now on what happens in it is told. */
   watch(): void {
-    let due = performance.now() + lookMs;
-    this.#looking = setInterval(() => {
+    let due = performance.now();
+    let written = -1;
+    const look = (): void => {
       const now = performance.now();
       const lateBy = Math.max(0, now - due);
       this.#admission.adapt(lateBy);
       // The worst of late, fading: a scrape comes seldom.
       this.#lateMs = Math.max(lateBy, this.#lateMs * 0.98);
-      due = now + lookMs;
       this.#observer.look();
-    }, lookMs);
+      const { records } = this.#node.journalStats();
+      const waitMs = records === written ? idleLookMs : lookMs;
+      written = records;
+      due = now + waitMs;
+      this.#looking = setTimeout(look, waitMs);
+    };
+    look();
   }
 
   get kv(): Carillon["kv"] {
@@ -297,7 +305,7 @@ class LocalNode implements LocalCarillon {
     await this.#node.close();
     // How the others took over is the last there is to tell.
     this.#observer.look();
-    clearInterval(this.#looking);
+    clearTimeout(this.#looking);
     await this.#services.close();
     await this.#server?.close();
   }
