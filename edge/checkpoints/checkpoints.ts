@@ -84,6 +84,8 @@ export class Checkpoints {
   readonly #store: CheckpointStore;
   readonly #exchange: Exchange;
   readonly #kept: readonly Kept[];
+  /** Groups this node has no replica of and asks about. */
+  readonly #taking = new Set<GroupId>();
   #damaged = 0;
   #scrubAt: Millis;
   #cancel: () => void = () => {};
@@ -273,12 +275,16 @@ export class Checkpoints {
 
   /** Only acceptors of a group that they do not learn have no state to restore. */
   #takeFoundation(group: GroupId): void {
-    const { topology, node } = this.#options;
+    const { topology, node, log } = this.#options;
+    // The core says it again until it helps: one try at a time.
+    if (this.#closed || this.#taking.has(group)) return;
+    this.#taking.add(group);
     const { name, learners } = groupById(topology, group);
     void this.#exchange.head(name, learners).then((head) => {
       const resume = head === null ? undefined : resumeOf(head.groups, group);
       if (resume !== undefined && !this.#closed) node.submit({ kind: "resume", from: [resume] });
-    });
+    }).catch((error) => log(`Cannot learn how far group "${name}" is decided: ${tell(error)}; it is tried again`))
+      .finally(() => this.#taking.delete(group));
   }
 
   /** Gets a checkpoint with which the replica can go on, however long that takes. */

@@ -39,6 +39,7 @@ export class Exchange {
   readonly #limits: CheckpointLimits;
   readonly #waiting = new Map<number, { readonly from: NodeId; readonly answer: (message: Answer | null) => void }>();
   readonly #holds = new Map<string, { readonly holder: number; cancel: () => void }>();
+  #holders = 0;
   #request = 0;
   #closed = false;
   /** Bytes given to peers. */
@@ -128,7 +129,11 @@ export class Exchange {
     if (best === null) return null;
     const part = await this.download(replica, best);
     if (part === null) return null;
-    return await this.#store.head({ file: part.name, bytes: part.bytes });
+    try {
+      return await this.#store.head({ file: part.name, bytes: part.bytes });
+    } finally {
+      await this.#store.discard(part);
+    }
   }
 
   #onSeek(from: NodeId, { request, replica }: Seek): void {
@@ -154,7 +159,7 @@ export class Exchange {
     const name = `${from} ${stored.replica}`;
     let held = this.#holds.get(name);
     if (held === undefined) {
-      this.#holds.set(name, held = { holder: this.#holds.size + 1, cancel: () => {} });
+      this.#holds.set(name, held = { holder: ++this.#holders, cancel: () => {} });
       const { groups } = await this.#store.head(stored).catch(() => ({ groups: [] }));
       this.#node.submit({ kind: "hold", holder: held.holder, groups: groups.map(({ group, foundation }) => placeOf(group, foundation)) });
     }

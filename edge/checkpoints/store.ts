@@ -95,6 +95,11 @@ export class CheckpointStore {
     return stored;
   }
 
+  /** What was received is of no use beyond what has been read of it. */
+  async discard(part: { readonly name: string }): Promise<void> {
+    await this.#files.remove(part.name);
+  }
+
   async forget(stored: Stored): Promise<void> {
     this.#all = this.#all.filter((one) => one !== stored);
     await this.#files.remove(stored.file);

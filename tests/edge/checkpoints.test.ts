@@ -189,6 +189,27 @@ for (const durability of ["sync", "memory"] as const) {
   }, 120_000);
 }
 
+test("an acceptor that learns nothing goes on from what a checkpoint sums up, and keeps nothing of the rest", async () => {
+  await inDirectory(async (directory) => {
+    const topology = await topologyOf(3, { groups: [{ name: "main", acceptors: ["n1", "n2", "n3"], learners: ["n1", "n2"], keys: [{}] }] });
+    const [one, two, three] = await Promise.all([1, 2, 3].map((self) => Node.start(topology, self, directory, "sync")));
+    await write(one!, 0, 100);
+    await three!.stop();
+    let written = 100;
+    for (; one!.trimmed < 60 || two!.trimmed < 60; written += 100) {
+      expect(written, "both have forgotten what the third needs").toBeLessThan(5_000);
+      await write(one!, written, 100);
+      await Bun.sleep(30);
+    }
+    const back = await Node.start(topology, 3, directory, "sync");
+    const decided = (node: Node): number => node.running.view().groups[0]!.decided;
+    await until(() => decided(back) === decided(one!), "it knows all that is decided");
+    await until(() => back.running.view().groups[0]!.logBallot !== 0, "it holds a ballot's log again");
+    for (const node of [one!, two!, back]) await node.stop();
+    expect((await readdir(join(directory, "n3"))).filter((file) => file.startsWith("checkpoint-"))).toEqual([]);
+  });
+}, 60_000);
+
 test("a node whose journal is damaged puts it aside, fetches everything again, and votes when it has heard the others", async () => {
   await inDirectory(async (directory) => {
     const topology = await topologyOf(3);
