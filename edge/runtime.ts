@@ -70,6 +70,53 @@ export interface OutgoingStreamEvents {
   onClose(reason: string): void;
 }
 
+/** One datagram, and the address it goes to or came from: an IP address as text, and a port. */
+export interface Datagram {
+  readonly host: string;
+  readonly port: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface DatagramSocket {
+  /** As bound. */
+  readonly host: string;
+  readonly port: number;
+  /** In as few calls to the system as the runtime allows. The bytes are the caller's again at once. What the system has no room for is lost. */
+  send(datagrams: readonly Datagram[]): void;
+  close(): Promise<void>;
+}
+
+export interface DatagramEvents {
+  /** The bytes are the receiver's to keep. */
+  onDatagram(datagram: Datagram): void;
+  /** The system reports something about the socket. It goes on; datagrams may have been lost. */
+  onTrouble(reason: string): void;
+}
+
+/** AES-GCM with a tag of 16 bytes, under one key. A nonce (12 bytes) is used once. */
+export interface Aead {
+  /** The ciphertext and its tag. */
+  seal(nonce: Uint8Array, header: Uint8Array, plain: Uint8Array): Uint8Array;
+  /** Null for what was not sealed under this key, nonce and header. */
+  open(nonce: Uint8Array, header: Uint8Array, sealed: Uint8Array): Uint8Array | null;
+}
+
+export interface Cryptography {
+  /** X25519; 32 random bytes make a private key. */
+  publicKey(privateKey: Uint8Array): Uint8Array;
+  /** X25519; null for a public key that no honest peer has (of low order). */
+  agree(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null;
+  sha256(data: Uint8Array): Uint8Array;
+  /** 32 bytes. */
+  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
+  /** Compares secrets in a time that tells nothing about where they differ. */
+  sameBytes(a: Uint8Array, b: Uint8Array): boolean;
+  /** With a key of 16 or 32 bytes. */
+  aead(key: Uint8Array): Aead;
+  /** One AES block (16 bytes to 16 bytes) under a key of 16 or 32 bytes; hides packet numbers. */
+  block(key: Uint8Array): (bytes: Uint8Array) => Uint8Array;
+}
+
 export interface Runtime {
   readonly name: "bun" | "deno" | "node";
   readonly version: string;
@@ -79,7 +126,12 @@ export interface Runtime {
   serveHttp(address: { readonly host: string; readonly port: number }, fetch: Fetch): Promise<HttpServer>;
   /** POST over HTTP/2 with a streamed body. */
   openStream(url: string, headers: Readonly<Record<string, string>>, events: OutgoingStreamEvents): OutgoingStream;
-  /** 32 random bits. */
+  /** UDP. Port 0 picks one. Throws CarillonError `config` if it cannot be bound. */
+  openDatagrams(address: { readonly host: string; readonly port: number }, events: DatagramEvents): Promise<DatagramSocket>;
+  /** The IP address of a name, or null if there is none now. */
+  resolve(host: string): Promise<string | null>;
+  readonly cryptography: Cryptography;
+  /** 32 random bits, good enough for keys. */
   entropy(): number;
   /** 32 bytes. */
   hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;

@@ -3,6 +3,8 @@ import { getRandomValues } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Fetch, HttpServer, Runtime } from "../runtime.ts";
 import { newClock } from "./clock.ts";
+import { cryptography } from "./cryptography.ts";
+import { openDatagrams, resolve } from "./datagrams.ts";
 import { openDisk } from "./disk.ts";
 import { hmacSha256, sameBytes } from "./hmac.ts";
 import { openStream } from "./http2_stream.ts";
@@ -44,6 +46,9 @@ export const runtime: Runtime = {
   openDisk,
   serveHttp,
   openStream,
+  openDatagrams,
+  resolve,
+  cryptography,
   entropy: () => getRandomValues(new Uint32Array(1))[0]!,
   crc32: (bytes, seed) => crc32(bytes, seed),
   collectGarbage: () => void Bun.gc(true),

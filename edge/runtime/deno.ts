@@ -3,6 +3,9 @@ import { getRandomValues } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Fetch, HttpServer, Runtime } from "../runtime.ts";
 import { newClock } from "./clock.ts";
+import { cryptography } from "./cryptography.ts";
+import { resolve } from "./datagrams.ts";
+import { openDatagrams } from "./deno_datagrams.ts";
 import { openDisk } from "./disk.ts";
 import { openFetchStream } from "./fetch_stream.ts";
 import { cannotListen } from "./listen.ts";
@@ -53,6 +56,9 @@ export const runtime: Runtime = {
       },
     }, { client });
   },
+  openDatagrams,
+  resolve,
+  cryptography,
   entropy: () => getRandomValues(new Uint32Array(1))[0]!,
   crc32: (bytes, seed) => crc32(bytes, seed),
   // Only with a V8 flag that nobody sets in production.

@@ -1,6 +1,8 @@
 /** `Runtime` for one life of one simulated machine: everything a node can ask of the world, answered by the seed. */
 import { crc32 } from "node:zlib";
 import type { Millis } from "../../core/ids.ts";
+import { CarillonError } from "../../core/errors.ts";
+import { cryptography } from "../../edge/runtime/cryptography.ts";
 import { hmacSha256, sameBytes } from "../../edge/runtime/hmac.ts";
 import type { Clock, Runtime } from "../../edge/runtime.ts";
 import type { Buggify } from "./buggify.ts";
@@ -28,6 +30,9 @@ export function simulatedRuntime(life: Life, network: Network, turnMs: Millis, b
       });
     },
     openStream: (url, headers, events) => network.connect(life, url, headers, events),
+    openDatagrams: () => Promise.reject(new CarillonError("config", "Cannot open a datagram socket: this world has none")),
+    resolve: (host) => Promise.resolve(host),
+    cryptography,
     entropy: () => life.prng.next(),
     hmacSha256,
     sameBytes,

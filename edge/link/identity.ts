@@ -1,0 +1,86 @@
+/**
+ * Who is who between nodes. Every node has a key of its own; the members of a cluster are the keys that the cluster lists.
+ * A node may hold several keys and be listed with several while one takes the place of another.
+ */
+import type { NodeId } from "../../core/ids.ts";
+
+/** X25519; 32 bytes each. */
+export interface KeyPair {
+  readonly publicKey: Uint8Array;
+  readonly privateKey: Uint8Array;
+}
+
+/** Which keys the nodes of the cluster have; shared by the drivers, changed while they run. */
+export class Roster {
+  #keys: ReadonlyMap<NodeId, readonly Uint8Array[]>;
+  #byKey = new Map<string, NodeId>();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(keys: ReadonlyMap<NodeId, readonly Uint8Array[]>) {
+    this.#keys = keys;
+    this.#index();
+  }
+
+  /** The node a key belongs to; null for a stranger's, and for one that is not listed any more. */
+  nodeOf(publicKey: Uint8Array): NodeId | null {
+    return this.#byKey.get(keyText(publicKey)) ?? null;
+  }
+
+  /** In the order in which they are to be tried. */
+  keysOf(node: NodeId): readonly Uint8Array[] {
+    return this.#keys.get(node) ?? [];
+  }
+
+  /** From now on these. Connections made under a key that is not listed any more are ended by their drivers, at once. */
+  replace(keys: ReadonlyMap<NodeId, readonly Uint8Array[]>): void {
+    this.#keys = keys;
+    this.#index();
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Called after each `replace`; returns how to stop. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #index(): void {
+    this.#byKey = new Map([...this.#keys].flatMap(([node, keys]) => keys.map((key) => [keyText(key), node] as const)));
+  }
+}
+
+/** What a node is among its peers. */
+export interface Identity {
+  readonly self: NodeId;
+  /** Bound into every handshake: nodes of another cluster do not understand us. */
+  readonly cluster: string;
+  readonly roster: Roster;
+  /** All are answered to. */
+  readonly keys: readonly KeyPair[];
+}
+
+/** With which key to introduce ourselves: the first of those we are listed with that we hold. */
+export function ownKey({ self, roster, keys }: Identity): KeyPair {
+  for (const listed of roster.keysOf(self)) {
+    const held = keys.find(({ publicKey }) => keyText(publicKey) === keyText(listed));
+    if (held !== undefined) return held;
+  }
+  return keys[0]!;
+}
+
+const keyPrefix = "ck1_";
+
+/** A public key as people see it: `ck1_` and 43 characters. */
+export function keyText(publicKey: Uint8Array): string {
+  return keyPrefix + btoa(String.fromCharCode(...publicKey)).replaceAll("+", "-").replaceAll("/", "_").replace("=", "");
+}
+
+/** Null for what is no public key. */
+export function parseKey(text: string): Uint8Array | null {
+  if (!/^ck1_[A-Za-z0-9_-]{43}$/.test(text)) return null;
+  const key = Uint8Array.from(
+    atob(text.slice(keyPrefix.length).replaceAll("-", "+").replaceAll("_", "/") + "="),
+    (char) => char.charCodeAt(0),
+  );
+  return keyText(key) === text ? key : null;
+}

@@ -1,0 +1,91 @@
+/** What links need of cryptography, on the `node:crypto` that Bun, Deno and Node all have. Synchronous: a promise per packet costs more than the packet. */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  type KeyObject,
+} from "node:crypto";
+import type { Aead, Cryptography } from "../runtime.ts";
+import { hmacSha256, sameBytes } from "./hmac.ts";
+
+const tagBytes = 16;
+/** What stands before the 32 bytes of an X25519 key in PKCS #8 and in SubjectPublicKeyInfo (RFC 8410). */
+const privatePrefix: Uint8Array = fromHex("302e020100300506032b656e04220420");
+const publicPrefix: Uint8Array = fromHex("302a300506032b656e032100");
+const keyBytes = 32;
+
+export const cryptography: Cryptography = {
+  publicKey: (privateKey) => {
+    const spki = createPublicKey(privateObject(privateKey)).export({ format: "der", type: "spki" });
+    return new Uint8Array(spki.subarray(spki.byteLength - keyBytes));
+  },
+  agree(privateKey, publicKey) {
+    try {
+      const secret = new Uint8Array(diffieHellman({ privateKey: privateObject(privateKey), publicKey: publicObject(publicKey) }));
+      return sameBytes(secret, new Uint8Array(keyBytes)) ? null : secret;
+    } catch {
+      // Some runtimes refuse a point of low order instead of agreeing on zeroes.
+      return null;
+    }
+  },
+  sha256: (data) => new Uint8Array(createHash("sha256").update(data).digest()),
+  hmacSha256,
+  sameBytes,
+  aead,
+  block(key) {
+    return (bytes) => {
+      const cipher = createCipheriv(key.byteLength === 16 ? "aes-128-ecb" : "aes-256-ecb", key, null);
+      cipher.setAutoPadding(false);
+      return new Uint8Array(cipher.update(bytes));
+    };
+  },
+};
+
+function aead(key: Uint8Array): Aead {
+  const algorithm = key.byteLength === 16 ? "aes-128-gcm" : "aes-256-gcm";
+  return {
+    seal(nonce, header, plain) {
+      const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
+      if (header.byteLength > 0) cipher.setAAD(header);
+      const sealed = new Uint8Array(plain.byteLength + tagBytes);
+      sealed.set(cipher.update(plain), 0);
+      cipher.final();
+      sealed.set(cipher.getAuthTag(), plain.byteLength);
+      return sealed;
+    },
+    open(nonce, header, sealed) {
+      const length = sealed.byteLength - tagBytes;
+      if (length < 0) return null;
+      const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
+      decipher.setAuthTag(sealed.subarray(length));
+      if (header.byteLength > 0) decipher.setAAD(header);
+      const plain = decipher.update(sealed.subarray(0, length));
+      try {
+        decipher.final();
+      } catch {
+        return null;
+      }
+      return new Uint8Array(plain.buffer, plain.byteOffset, plain.byteLength);
+    },
+  };
+}
+
+function privateObject(key: Uint8Array): KeyObject {
+  return createPrivateKey({ key: joined(privatePrefix, key), format: "der", type: "pkcs8" });
+}
+
+function publicObject(key: Uint8Array): KeyObject {
+  return createPublicKey({ key: joined(publicPrefix, key), format: "der", type: "spki" });
+}
+
+function joined(prefix: Uint8Array, key: Uint8Array): Buffer {
+  if (key.byteLength !== keyBytes) throw new RangeError(`Cannot use a key of ${key.byteLength} bytes: X25519 keys have ${keyBytes}`);
+  return Buffer.concat([prefix, key]);
+}
+
+function fromHex(digits: string): Uint8Array {
+  return Uint8Array.from(digits.match(/../g)!, (pair) => parseInt(pair, 16));
+}
