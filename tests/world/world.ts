@@ -26,6 +26,7 @@ import { Network } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import { simulatedRuntime } from "./runtime.ts";
 import { Workload } from "./work/workload.ts";
+import { testIdentity } from "../harness/identity.ts";
 
 /** After healing users go on for so long, and then everything has so long to come to its end. */
 const afterMs = 1_000;
@@ -136,7 +137,7 @@ export class World {
       segmentBytes: plan.segmentBytes,
       without: plan.without,
       link: { host: `10.0.0.${machine.id}`, port: 4000 },
-      secret: "carillon in a simulated world",
+      identity: testIdentity(runtime.cryptography, plan.topology, machine.id),
       log: (sentence) => this.say(() => `n${machine.id} says: ${sentence}`),
       onFatal: (error) => this.#fatal(life, error),
     }).then((node) => this.#serve(life, node, runtime)).catch((error: Error) => this.#fatal(life, error));
