@@ -29,8 +29,9 @@ export class PhaseKey {
     this.#ivLow = this.#nonce.getUint32(numberAt + 4);
   }
 
+  /** The packet; the header is still to be written into it. */
   seal(packetNumber: number, header: Uint8Array, payload: Uint8Array): Uint8Array {
-    return this.#aead.seal(this.#nonceOf(packetNumber), header, payload);
+    return this.#aead.seal(this.#nonceOf(packetNumber), header, payload, header.byteLength);
   }
 
   open(packetNumber: number, header: Uint8Array, sealed: Uint8Array): Uint8Array | null {

@@ -83,11 +83,9 @@ export class Packets implements PacketProtection {
     this.#lastSealed = packetNumber;
     this.#sendHeader[0] = this.#flags();
     this.#sendView.setUint32(numberAt, packetNumber >>> 0);
-    const sealed = this.#sendKey.seal(packetNumber, this.#sendHeader, payload);
-    const packet = new Uint8Array(packetHeaderBytes + sealed.byteLength);
+    const packet = this.#sendKey.seal(packetNumber, this.#sendHeader, payload);
     packet.set(this.#sendHeader);
-    packet.set(sealed, packetHeaderBytes);
-    hide(packet, this.#sendMask(sealed.subarray(0, sampleBytes)));
+    hide(packet, this.#sendMask(packet.subarray(packetHeaderBytes, packetHeaderBytes + sampleBytes)));
     return packet;
   }
 
