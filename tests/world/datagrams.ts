@@ -60,6 +60,7 @@ export class Datagrams {
     return {
       host,
       port,
+      datagramBytesMax: 65_507,
       send: (datagrams) => this.#send(bound, datagrams),
       close: () => Promise.resolve(close()),
     };
