@@ -9,6 +9,7 @@ import { Broken, type Coverage, fuzz, type Target } from "./engine.ts";
 
 const canary: Target = {
   name: "canary",
+  cost: 1,
   make: () => Uint8Array.of(0, 0, 0, 0),
   check: (bytes) => {
     if (bytes.length < 4) throw new DecodeError("too short");
