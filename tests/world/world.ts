@@ -68,7 +68,6 @@ export class World {
       machines: this.machines,
       buggify: this.#buggify,
       events: {
-        onSent: (from, bytes) => this.promises.said(from, bytes),
         onArrival: (from, to, bytes) => {
           this.counts.messages++;
           this.counts.bytes += bytes;
@@ -184,7 +183,7 @@ export class World {
   /** As `edge/embedded/node.ts` does: services behind their newest checkpoints, then on with what has been ordered since. */
   async #serve(life: Life, node: RunningNode, runtime: Runtime): Promise<void> {
     if (!life.alive) return;
-    if (this.plan.durability !== "memory") this.promises.started(life.machine.id, node);
+    if (this.plan.durability !== "memory") this.#listen(life.machine.id, node);
     const { topology, serviceLimits, without, checkpoints: limits } = this.plan;
     const { clock } = runtime;
     const after = (ms: Millis, callback: () => void): () => void => clock.wakeAt(clock.now().mono + ms, callback);
@@ -206,6 +205,18 @@ export class World {
     Object.assign(life, { node, services, checkpoints });
     this.say(() => `n${life.machine.id} is up, ${node.recovery.records} records`);
     this.work.started(life);
+  }
+
+  /** To what the node says to others, before any link has made it unreadable. */
+  #listen(id: NodeId, node: RunningNode): void {
+    this.promises.started(id, node);
+    const { link } = node;
+    if (link === null) return;
+    const send = link.send.bind(link);
+    link.send = (envelope) => {
+      this.promises.said(id, envelope.message);
+      send(envelope);
+    };
   }
 
   #machine(id: NodeId, prng: Prng): Machine {
