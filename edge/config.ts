@@ -9,7 +9,6 @@ import { parse, TomlError } from "smol-toml";
 import type { Durability } from "../core/node.ts";
 import { parseTopology, type TopologyInput } from "../core/topology.ts";
 import { Partitions } from "../services/partitions.ts";
-import { secretLengthMin } from "./link/proof.ts";
 import { troubleOf } from "./runtime/trouble.ts";
 import { didYouMean, suggest } from "./suggest.ts";
 import {
@@ -27,6 +26,8 @@ import {
 } from "./config/read.ts";
 import { clientVariables, type Setting, settings, variableOf } from "./config/settings.ts";
 import { checkDelays, type NodeInput, readDelays, readGroups, readNodes } from "./config/tables.ts";
+
+const secretLengthMin = 16;
 
 export interface ConfigSources {
   readonly file?: { readonly path: string; readonly text: string };

@@ -33,8 +33,6 @@ import type { LocalCarillon, NodeOptions } from "./options.ts";
 import { clusterStatus, nameOf } from "./status.ts";
 import { runtime } from "#runtime";
 
-/** On loopback, where whoever connects is on this machine anyway. */
-const loopbackSecret = "carillon nodes on loopback";
 const aloneReadyWithinMs = 15_000;
 const pollMs = 2;
 const slowPollMs = 50;
@@ -53,7 +51,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     durability,
     ...(options.data === undefined ? {} : { data: options.data }),
     link: linkAddress(options, topology, self),
-    secret: options.secret ?? loopbackSecret,
+    identity: null,
     ...(options.delays === undefined ? {} : { delays: distances(topology, self, options.delays) }),
     log: (sentence) => options.onNotice?.(sentence),
     onFatal: (error) => {
