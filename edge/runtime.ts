@@ -81,7 +81,12 @@ export interface DatagramSocket {
   /** As bound. */
   readonly host: string;
   readonly port: number;
-  /** In as few calls to the system as the runtime allows. The bytes are the caller's again at once. What the system has no room for is lost. */
+  /** The longest datagram that is received whole, and may be sent. */
+  readonly datagramBytesMax: number;
+  /**
+   * In as few calls to the system as the runtime allows. The bytes are not written to any more. What the system has no room
+   * for is lost, and so is what is too long or has no way; the others are not.
+   */
   send(datagrams: readonly Datagram[]): void;
   close(): Promise<void>;
 }
@@ -95,8 +100,8 @@ export interface DatagramEvents {
 
 /** AES-GCM with a tag of 16 bytes, under one key. A nonce (12 bytes) is used once. */
 export interface Aead {
-  /** The ciphertext and its tag. */
-  seal(nonce: Uint8Array, header: Uint8Array, plain: Uint8Array): Uint8Array;
+  /** The ciphertext and its tag, behind `room` bytes (default none) that are the caller's to fill: what goes before it needs no copy. */
+  seal(nonce: Uint8Array, header: Uint8Array, plain: Uint8Array, room?: number): Uint8Array;
   /** Null for what was not sealed under this key, nonce and header. */
   open(nonce: Uint8Array, header: Uint8Array, sealed: Uint8Array): Uint8Array | null;
 }

@@ -11,7 +11,7 @@ import { decodeMessage } from "../codec/message.ts";
 import type { HttpServer, Runtime } from "../runtime.ts";
 import { frameBytesMax, FrameWriter } from "./frames.ts";
 import type { Dial } from "./lane.ts";
-import { type Lane, laneOf, type Link, type LinkEvents, type PeerStats } from "./link.ts";
+import { type Lane, laneOf, type Link, type LinkCounts, type LinkEvents, type PeerStats } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { type Claim, Secret, secretLengthMin } from "./proof.ts";
 import { headerNames, LinkServer, streamPath } from "./server.ts";
@@ -51,6 +51,7 @@ class Http2Link implements Link {
   readonly #peers = new Map<NodeId, Peer>();
   readonly #noticed = new Set<string>();
   #http: HttpServer | null = null;
+  #handshakes = 0;
   #closed = false;
   #cancelCheck: () => void = () => {};
 
@@ -60,6 +61,7 @@ class Http2Link implements Link {
     this.#secret = new Secret(options.runtime, options.secret);
     this.#server = new LinkServer(options, {
       onOpen: (from) => {
+        this.#handshakes++;
         this.#noticed.clear();
         this.#peers.get(from)?.hurry();
       },
@@ -111,6 +113,10 @@ class Http2Link implements Link {
 
   stats(): readonly PeerStats[] {
     return [...this.#peers.values()].map((peer) => peer.stats());
+  }
+
+  counts(): LinkCounts {
+    return { handshakes: this.#handshakes, handshakesRefused: this.#server.refused, datagramsIgnored: 0 };
   }
 
   async close(): Promise<void> {

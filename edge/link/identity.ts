@@ -3,6 +3,7 @@
  * A node may hold several keys and be listed with several while one takes the place of another.
  */
 import type { NodeId } from "../../core/ids.ts";
+import { fromBase64Url, toBase64Url } from "./base64url.ts";
 
 /** X25519; 32 bytes each. */
 export interface KeyPair {
@@ -69,18 +70,15 @@ export function ownKey({ self, roster, keys }: Identity): KeyPair {
 }
 
 const keyPrefix = "ck1_";
+const keyBytes = 32;
 
 /** A public key as people see it: `ck1_` and 43 characters. */
 export function keyText(publicKey: Uint8Array): string {
-  return keyPrefix + btoa(String.fromCharCode(...publicKey)).replaceAll("+", "-").replaceAll("/", "_").replace("=", "");
+  return keyPrefix + toBase64Url(publicKey);
 }
 
 /** Null for what is no public key. */
 export function parseKey(text: string): Uint8Array | null {
-  if (!/^ck1_[A-Za-z0-9_-]{43}$/.test(text)) return null;
-  const key = Uint8Array.from(
-    atob(text.slice(keyPrefix.length).replaceAll("-", "+").replaceAll("_", "/") + "="),
-    (char) => char.charCodeAt(0),
-  );
-  return keyText(key) === text ? key : null;
+  const key = text.startsWith(keyPrefix) ? fromBase64Url(text.slice(keyPrefix.length)) : null;
+  return key?.byteLength === keyBytes ? key : null;
 }

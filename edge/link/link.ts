@@ -1,10 +1,13 @@
 /**
  * What a host sees of the network between nodes: messages out to peers, messages in from peers, either
- * of which may be lost. The driver behind it today is HTTP/2 (`http2.ts`); a UDP one fits the same place.
+ * of which may be lost. Behind it are two drivers, HTTP/2 (`http2.ts`) and UDP, and a choice between them for each peer.
  */
 import type { Envelope } from "../../core/effects.ts";
 import type { Millis, NodeId } from "../../core/ids.ts";
 import type { Message } from "../../core/message.ts";
+import type { Topology } from "../../core/topology.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Identity } from "./identity.ts";
 
 export interface Link {
   /** Where peers reach this node: `host:port` as bound. */
@@ -17,8 +20,27 @@ export interface Link {
    */
   send(envelope: Envelope): void;
   stats(): readonly PeerStats[];
+  counts(): LinkCounts;
   /** Stops listening and ends all connections; nothing is called back afterwards. */
   close(): Promise<void>;
+}
+
+/** A link of one kind, of which another may make use. */
+export interface Driver extends Link {
+  /** Messages to the peer find a way now, as far as is known. */
+  carries(peer: NodeId): boolean;
+}
+
+export interface LinkOptions {
+  readonly runtime: Runtime;
+  readonly topology: Topology;
+  readonly identity: Identity;
+  /** Port 0 picks one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Simulated one-way distance to a peer, milliseconds; default none. */
+  readonly delayMs?: (peer: NodeId) => Millis;
+  /** No datagram is longer; default what the way carries. */
+  readonly mtuBytesMax?: number;
 }
 
 /** Called from the event loop, never inside `open`, `send` or `close`. */
@@ -31,10 +53,24 @@ export interface LinkEvents {
   onNotice(sentence: string): void;
 }
 
+export type DriverName = "udp" | "h2";
+
 export interface PeerStats {
   readonly peer: NodeId;
+  /** What carries messages to the peer, or would if there were a connection. */
+  readonly driver: DriverName;
+  /** Why this driver, for people: "as configured", "no answer over UDP for 3 s". Without a full stop. */
+  readonly reason: string;
   /** Measured by the driver; null where only heartbeats know (HTTP/2). */
   readonly rttMs: number | null;
+  /** Share of the packets sent lately that were lost; null where the driver cannot know (HTTP/2, like the four below). */
+  readonly lossRatio: number | null;
+  /** The largest datagram that is known to get through and is therefore used. */
+  readonly mtuBytes: number | null;
+  readonly congestionWindowBytes: number | null;
+  /** Packets so far whose content was sent again, and that were given up as lost. */
+  readonly retransmitted: number | null;
+  readonly lost: number | null;
   /** Messages handed to the transport, and received. */
   readonly sent: number;
   readonly received: number;
@@ -47,6 +83,28 @@ export interface PeerStats {
   readonly queuedBytes: number;
   /** Monotonic; null while the control lane is not open. */
   readonly connectedSince: Millis | null;
+  /** How UDP does towards this peer, whichever driver carries its messages; null where UDP is not tried. */
+  readonly udp: UdpPath | null;
+}
+
+export interface UdpPath {
+  readonly state: "trying" | "open" | "failing";
+  /** The latest trouble and since when (monotonic) it lasts; both null unless `failing`. Without a full stop. */
+  readonly failure: string | null;
+  readonly failingSince: Millis | null;
+  /** The largest datagram that got through, and the smallest that did not: what limits `mtuBytes`. Null: none so far. */
+  readonly passedBytes: number | null;
+  readonly stuckBytes: number | null;
+}
+
+/** What a link has seen of everybody, strangers included, since it was opened. */
+export interface LinkCounts {
+  /** Completed, in either direction. */
+  readonly handshakes: number;
+  /** Begun by somebody whom the cluster does not list, or in a way that does not fit. */
+  readonly handshakesRefused: number;
+  /** Datagrams that belong to no connection, were replayed, or could not be opened. */
+  readonly datagramsIgnored: number;
 }
 
 /** One ordered stream to a peer: 0 for control, 2g for the order of group g, 2g + 1 for its catch-up. */
@@ -55,6 +113,11 @@ export type Lane = number;
 export const controlLane: Lane = 0;
 /** No group has the number 0, so that its catch-up lane is free for checkpoints. */
 export const checkpointLane: Lane = 1;
+
+/** All that a cluster has. */
+export function lanesOf({ groups }: Topology): ReadonlySet<Lane> {
+  return new Set([controlLane, checkpointLane, ...groups.flatMap(({ id }) => [id * 2, id * 2 + 1])]);
+}
 
 /** Small and urgent messages must not stand behind payloads, nor the payloads of one group behind another's. */
 export function laneOf(message: Message): Lane {

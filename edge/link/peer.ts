@@ -76,7 +76,15 @@ export class Peer {
     for (const lane of this.#lanes.values()) queuedBytes += lane.queuedBytes;
     return {
       peer: this.#options.peer,
+      driver: "h2",
+      reason: "as configured",
       rttMs: null,
+      lossRatio: null,
+      mtuBytes: null,
+      congestionWindowBytes: null,
+      retransmitted: null,
+      lost: null,
+      udp: null,
       ...this.#counts,
       received: this.#received,
       receivedBytes: this.#receivedBytes,

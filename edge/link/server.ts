@@ -42,6 +42,7 @@ export class LinkServer {
   readonly #lanes: ReadonlySet<Lane>;
   /** How to end the stream a peer has open in a lane. */
   readonly #open = new Map<string, () => void>();
+  #refused = 0;
 
   constructor(options: ServerOptions, events: ServerEvents) {
     this.#options = options;
@@ -49,6 +50,11 @@ export class LinkServer {
     this.#secret = new Secret(options.runtime, options.secret);
     this.#nonces = new Nonces(options.runtime);
     this.#lanes = new Set([controlLane, checkpointLane, ...options.topology.groups.flatMap((group) => [group.id * 2, group.id * 2 + 1])]);
+  }
+
+  /** Streams that were not let in, so far. */
+  get refused(): number {
+    return this.#refused;
   }
 
   readonly fetch = (request: Request): Response => {
@@ -63,12 +69,14 @@ export class LinkServer {
     const proof = request.headers.get(headerNames.proof);
     if (nonce === null || proof === null) return this.#challenge("a link stream needs a proof of the cluster secret");
     if (!this.#secret.proves(claim, nonce, proof)) {
+      this.#refused++;
       this.#events.onNotice(`Cannot accept a link stream from node ${claim.from}: it does not have our cluster secret`);
       return this.#challenge("the proof does not fit our cluster secret");
     }
     if (!this.#nonces.spend(nonce)) return this.#challenge("the nonce is spent, too old or not ours");
     const refusal = this.#refusal(claim);
     if (refusal !== null) {
+      this.#refused++;
       this.#events.onNotice(`Cannot accept a link stream from node ${claim.from}: ${refusal}`);
       return problem(403, "forbidden", refusal);
     }

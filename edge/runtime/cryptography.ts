@@ -36,24 +36,23 @@ export const cryptography: Cryptography = {
   sameBytes,
   aead,
   block(key) {
-    return (bytes) => {
-      const cipher = createCipheriv(key.byteLength === 16 ? "aes-128-ecb" : "aes-256-ecb", key, null);
-      cipher.setAutoPadding(false);
-      return new Uint8Array(cipher.update(bytes));
-    };
+    // Blocks do not depend on each other: one cipher, never finished, serves for all of them.
+    const cipher = createCipheriv(key.byteLength === 16 ? "aes-128-ecb" : "aes-256-ecb", key, null);
+    cipher.setAutoPadding(false);
+    return (bytes) => new Uint8Array(cipher.update(bytes));
   },
 };
 
 function aead(key: Uint8Array): Aead {
   const algorithm = key.byteLength === 16 ? "aes-128-gcm" : "aes-256-gcm";
   return {
-    seal(nonce, header, plain) {
+    seal(nonce, header, plain, room = 0) {
       const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
       if (header.byteLength > 0) cipher.setAAD(header);
-      const sealed = new Uint8Array(plain.byteLength + tagBytes);
-      sealed.set(cipher.update(plain), 0);
+      const sealed = new Uint8Array(room + plain.byteLength + tagBytes);
+      sealed.set(cipher.update(plain), room);
       cipher.final();
-      sealed.set(cipher.getAuthTag(), plain.byteLength);
+      sealed.set(cipher.getAuthTag(), room + plain.byteLength);
       return sealed;
     },
     open(nonce, header, sealed) {

@@ -103,7 +103,18 @@ describe("between nodes that know each other", () => {
     await until("the answer has come", () => a.heard.length === 1);
     expect(a.heard).toEqual([{ from: 2, message: release }]);
     const [toB] = a.link.stats();
-    expect(toB).toMatchObject({ peer: 2, rttMs: null, sent: 6, received: 1, dropped: 0, reconnects: 0, queuedBytes: 0 });
+    expect(toB).toMatchObject({
+      peer: 2,
+      driver: "h2",
+      rttMs: null,
+      lossRatio: null,
+      udp: null,
+      sent: 6,
+      received: 1,
+      dropped: 0,
+      reconnects: 0,
+      queuedBytes: 0,
+    });
     expect(toB!.sentBytes).toBeGreaterThan(1_800_000);
     expect(toB!.connectedSince).toBeGreaterThan(0);
   });
@@ -306,6 +317,7 @@ describe("who gets in", () => {
       { status: 403, code: "forbidden", detail: "it looks for node 3 and this is node 1" },
       { status: 403, code: "forbidden", detail: "there is no group for lane 99" },
     ]);
+    expect(a.link.counts()).toEqual({ handshakes: 1, handshakesRefused: 6, datagramsIgnored: 0 });
     await knock(a, { ...good, from: 9 });
     await until("the notices are there", () => a.notices.length >= 6);
     expect(a.notices.filter((notice) => notice.endsWith("this cluster has no node 9"))).toEqual([
