@@ -1,10 +1,5 @@
-/** Where datagrams come from and go to. */
-
-/** An IP address as text, and a port. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
+/** Where datagrams come from and go to: an IP address as text, and a port. */
+import type { Address } from "./paths.ts";
 
 export function sameAddress(a: Address, b: Address): boolean {
   return a.port === b.port && a.host === b.host;

@@ -6,8 +6,9 @@ import type { Millis, NodeId } from "../../../core/ids.ts";
 import type { Cryptography, Datagram } from "../../runtime.ts";
 import { type Identity, ownKey } from "../identity.ts";
 import { Handshake } from "../noise/handshake.ts";
-import type { Address } from "./address.ts";
+import type { Address } from "./paths.ts";
 import { type Agreement, decodeResponse, encodeInit, type InitPayload, prologue } from "./handshake.ts";
+import { connectionIdBytes } from "./keys.ts";
 import { type HandshakeMessage, hasResponseMac, macBytes, macKey, readCookie, withCookie, writeInit } from "./messages.ts";
 
 export const attemptMs = 10_000;
@@ -26,8 +27,6 @@ export interface AttemptOptions {
   readonly peer: NodeId;
   readonly address: Address;
   readonly now: Millis;
-  /** A new id that demultiplexes to us. */
-  readonly connectionId: () => Uint8Array;
   /** What an INIT says of us, with a timestamp of its own each time. */
   readonly say: (connectionId: Uint8Array) => Omit<InitPayload, "responseKey">;
 }
@@ -64,11 +63,13 @@ export class Attempt {
     this.address = options.address;
     this.#keys = options.identity.roster.keysOf(options.peer);
     this.#nextAt = options.now;
-    this.#until = options.now + attemptMs;
+    this.#until = this.#keys.length === 0 ? options.now : options.now + attemptMs;
   }
 
-  isOver(now: Millis): boolean {
-    return now >= this.#until;
+  /** Why nothing has come of it; null while something may. */
+  failure(now: Millis): string | null {
+    if (this.#keys.length === 0) return "no key is listed for it";
+    return now < this.#until ? null : `no answer within ${attemptMs} ms`;
   }
 
   get wakeAt(): Millis {
@@ -80,6 +81,11 @@ export class Attempt {
     return this.#keys.every((key) => this.#options.identity.roster.nodeOf(key) === this.peer);
   }
 
+  /** Whether it is one of our INITs that is answered. */
+  asks(connectionId: Uint8Array): boolean {
+    return this.#find(connectionId) !== null;
+  }
+
   /** The peer's own attempt is on its way and comes first. Ours goes on if nothing has become of that. */
   yield(now: Millis): void {
     this.#yieldUntil = now + yieldMs;
@@ -87,7 +93,7 @@ export class Attempt {
   }
 
   take(now: Millis): Datagram | null {
-    if (now < this.#nextAt || this.#keys.length === 0) return null;
+    if (now < this.#nextAt || this.failure(now) !== null) return null;
     const index = Math.floor(this.#sends / sendsPerKey) % this.#keys.length;
     if (this.#tries[index] === undefined) this.#tries[index] = this.#begin(this.#keys[index]!);
     this.#nextAt = now + Math.min(resendLastMs, resendFirstMs * 2 ** this.#sends);
@@ -139,7 +145,7 @@ export class Attempt {
 
   /** Null for a key that no node can have. */
   #begin(peerKey: Uint8Array): Try | null {
-    const { identity, cryptography, random, connectionId: newId, say } = this.#options;
+    const { identity, cryptography, random, say } = this.#options;
     const handshake = new Handshake({
       cryptography,
       pattern: "IK",
@@ -149,7 +155,7 @@ export class Attempt {
       ephemeral: random(32),
       remote: peerKey,
     });
-    const connectionId = newId();
+    const connectionId = random(connectionIdBytes);
     const payload: InitPayload = { ...say(connectionId), responseKey: random(macBytes) };
     const noise = handshake.write(encodeInit(payload));
     const key = macKey(cryptography, peerKey);

@@ -4,7 +4,7 @@
  */
 import type { Millis } from "../../../core/ids.ts";
 import type { Cryptography } from "../../runtime.ts";
-import type { Address } from "./address.ts";
+import type { Address } from "./paths.ts";
 import { macBytes, showsCookie } from "./messages.ts";
 
 /** A secret is current for the first half of its life. */

@@ -6,7 +6,7 @@ import type { Micros, NodeId } from "../../../core/ids.ts";
 import { DecodeError, Reader, Writer } from "../../codec/bytes.ts";
 import type { Cryptography } from "../../runtime.ts";
 import type { Keys } from "../noise/handshake.ts";
-import type { Address } from "./address.ts";
+import type { Address } from "./paths.ts";
 import { connectionIdBytes } from "./keys.ts";
 import { initBytes, initOverheadBytes, macBytes, protocolVersion } from "./messages.ts";
 

@@ -1,6 +1,6 @@
 /** How much strangers may make us do: answers that keep nothing, handshakes, and when handshakes begin to need a cookie. */
 import type { Millis, NodeId } from "../../../core/ids.ts";
-import type { Address } from "./address.ts";
+import type { Address } from "./paths.ts";
 import { neighbourhood } from "./address.ts";
 import { Bucket, Buckets, type Rate } from "./bucket.ts";
 
@@ -12,17 +12,14 @@ const handshakeRatePerPeer: Rate = { perSecond: 4, atOnce: 16 };
 const replyRate: Rate = { perSecond: 1_000, atOnce: 200 };
 const replyRateEach: Rate = { perSecond: 100, atOnce: 50 };
 const neighbourhoodsMax = 1_024;
+const peersMax = 1_024;
 
 export class Limits {
   readonly #handshakes = new Bucket(handshakeRate);
   readonly #handshakesEach: Buckets<string> = new Buckets(handshakeRateEach, neighbourhoodsMax);
-  readonly #handshakesPerPeer: Buckets<NodeId>;
+  readonly #handshakesPerPeer: Buckets<NodeId> = new Buckets(handshakeRatePerPeer, peersMax);
   readonly #replies = new Bucket(replyRate);
   readonly #repliesEach: Buckets<string> = new Buckets(replyRateEach, neighbourhoodsMax);
-
-  constructor(peersMax: number) {
-    this.#handshakesPerPeer = new Buckets(handshakeRatePerPeer, peersMax);
-  }
 
   /** Half of what handshakes may cost at once is used up: from now on they prove their address first. */
   isLoaded(now: Millis): boolean {

@@ -7,13 +7,14 @@ import type { Micros, Millis } from "../../../core/ids.ts";
 import type { Cryptography } from "../../runtime.ts";
 import { type Identity, type KeyPair, keyText } from "../identity.ts";
 import { Handshake } from "../noise/handshake.ts";
-import { type Address, sameAddress } from "./address.ts";
+import { sameAddress } from "./address.ts";
 import { Cookies } from "./cookies.ts";
 import type { Counts } from "./counts.ts";
 import { type Agreement, decodeInit, encodeResponse, prologue, type ResponsePayload } from "./handshake.ts";
-import { Limits } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 import { type HandshakeMessage, hasFirstMac, macKey, protocolVersion, writeCookie, writeResponse, writeVersion } from "./messages.ts";
 import { Packets } from "./packet.ts";
+import type { Address } from "./paths.ts";
 
 type Init = HandshakeMessage & { kind: "init" };
 
@@ -183,4 +184,3 @@ export class Responder {
     this.#waiting = [...this.#waiting.filter((other) => other !== oldest), waiting];
   }
 }
-
