@@ -91,8 +91,7 @@ class Follower {
       if (changed.length > 0) this.#tell(changed.join(), () => this.#node.tell({ kind: "config-waits", changed }));
       else this.#told = "";
     } catch (error) {
-      if (!(error instanceof CarillonError)) throw error;
-      const reason = error.message.split("\n")[0]!;
+      const reason = (error as Error).message.split("\n")[0]!;
       this.#tell(reason, () => this.#node.tell({ kind: "config-refused", reason }));
     }
   }

@@ -140,6 +140,7 @@ class LocalNode implements LocalCarillon {
       draining: () => this.#draining,
       refused: () => this.#admission.stats().refused,
       health: this.#health,
+      links: () => node.link?.stats() ?? [],
     }, (happening) => this.#events.tell(happening));
   }
 
