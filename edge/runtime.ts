@@ -81,7 +81,12 @@ export interface DatagramSocket {
   /** As bound. */
   readonly host: string;
   readonly port: number;
-  /** In as few calls to the system as the runtime allows. The bytes are the caller's again at once. What the system has no room for is lost. */
+  /** The longest datagram that is received whole, and may be sent. */
+  readonly datagramBytesMax: number;
+  /**
+   * In as few calls to the system as the runtime allows. The bytes are not written to any more. What the system has no room
+   * for is lost, and so is what is too long or has no way; the others are not.
+   */
   send(datagrams: readonly Datagram[]): void;
   close(): Promise<void>;
 }

@@ -54,7 +54,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     durability,
     ...(options.data === undefined ? {} : { data: options.data }),
     link,
-    secret: "wired in with the next commits",
+    identity,
     ...(options.delays === undefined ? {} : { delays: distances(topology, self, options.delays) }),
     log: (sentence) => options.onNotice?.(sentence),
     onFatal: (error) => {

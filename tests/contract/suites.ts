@@ -4,6 +4,7 @@ import { carillon } from "./carillon.ts";
 import { client } from "./client.ts";
 import { clock } from "./clock.ts";
 import { core } from "./core.ts";
+import { datagrams } from "./datagrams.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
 import { links } from "./links.ts";
@@ -15,4 +16,4 @@ import { streams } from "./streams.ts";
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, links, node, services, carillon, once, client];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, datagrams, links, node, services, carillon, once, client];

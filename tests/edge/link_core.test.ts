@@ -10,6 +10,7 @@ import { Reader, Writer } from "../../edge/codec/bytes.ts";
 import { decodeRecord, encodeRecord } from "../../edge/codec/record.ts";
 import { openHttp2Link } from "../../edge/link/http2.ts";
 import type { Link } from "../../edge/link/link.ts";
+import { testIdentity } from "../harness/identity.ts";
 
 /** Steps a core with what comes and carries out what it asks; its journal is a list of encoded records. */
 class SmallHost {
@@ -86,8 +87,9 @@ for (const shape of ["star", "ring"] satisfies Shape[]) {
       new SmallHost(new CoreNode({ id, topology, limits: defaultLimits, durability: "sync", seed: id, incarnation: id }))
     );
     const notices: string[] = [];
+    const identities = [1, 2, 3].map((id) => testIdentity(runtime.cryptography, topology, id));
     const openLink = (index: number, port = 0): Promise<Link> =>
-      openHttp2Link({ runtime, self: index + 1, topology, secret: "a secret of this test", listen: { host: "127.0.0.1", port } }, {
+      openHttp2Link({ runtime, topology, identity: identities[index]!, listen: { host: "127.0.0.1", port } }, {
         onMessage: (from, message) => hosts[index]!.submit({ kind: "receive", from, message }),
         onUnreachable: (node) => hosts[index]!.submit({ kind: "unreachable", node }),
         onNotice: (sentence) => notices.push(sentence),

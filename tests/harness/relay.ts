@@ -1,9 +1,11 @@
 /**
  * The network between real nodes, in user space: every node reaches every other through a port of its own
  * here, and each direction of each pair can be cut, slowed down, narrowed or hung up on while it carries.
- * What is cut waits, as it would at a sender that gets no acknowledgements, and arrives when mended.
+ * What is cut waits, as it would at a sender that gets no acknowledgements, and arrives when mended;
+ * datagrams, on the same ports, are lost (`datagram_relay.ts`).
  */
 import { createServer, type Server, Socket } from "node:net";
+import { DatagramRelay } from "./datagram_relay.ts";
 
 /** One direction between two nodes, for all connections that carry it. */
 export interface Path {
@@ -12,6 +14,10 @@ export interface Path {
   /** On top of the delay, at random; the order of bytes stays. */
   jitterMs: number;
   bytesPerSecond: number;
+  /** Datagrams only: a share of them is lost, longer ones than this are, and all are where somebody does not let UDP through. */
+  lossRatio: number;
+  datagramBytesMax: number;
+  blocked: boolean;
 }
 
 /** A sender is held back beyond it, as by a full pipe. */
@@ -22,6 +28,7 @@ export class Relay implements AsyncDisposable {
   readonly #ports = new Map<string, number>();
   readonly #paths = new Map<string, Path>();
   readonly #connections = new Set<Connection>();
+  readonly #datagrams: DatagramRelay[] = [];
 
   /** `targets`: node names with the ports they listen on. */
   static async start(targets: ReadonlyMap<string, number>): Promise<Relay> {
@@ -82,6 +89,14 @@ export class Relay implements AsyncDisposable {
     for (const path of this.#paths.values()) path.delayMs = ms;
   }
 
+  /** Lets UDP through to and from the node, or not, as a firewall would. */
+  block(node: string, blocked: boolean): void {
+    for (const other of this.#others(node)) {
+      this.set(node, other, { blocked });
+      this.set(other, node, { blocked });
+    }
+  }
+
   /** Hangs up on whatever connects the two, whoever dialled. */
   hangUp(a: string, b: string): void {
     for (const connection of this.#connections) if (connection.joins(a, b)) connection.close();
@@ -89,6 +104,7 @@ export class Relay implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const connection of this.#connections) connection.close();
+    for (const datagrams of this.#datagrams) datagrams.close();
     await Promise.all(this.#servers.map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
@@ -113,7 +129,9 @@ export class Relay implements AsyncDisposable {
     });
     await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
     this.#servers.push(server);
-    this.#ports.set(key(from, to), (server.address() as { port: number }).port);
+    const { port } = server.address() as { port: number };
+    this.#ports.set(key(from, to), port);
+    this.#datagrams.push(await DatagramRelay.open(port, target, this.#path(from, to), this.#path(to, from)));
   }
 }
 
@@ -240,5 +258,13 @@ function key(from: string, to: string): string {
 }
 
 function open(): Path {
-  return { cut: false, delayMs: 0, jitterMs: 0, bytesPerSecond: Infinity };
+  return {
+    cut: false,
+    delayMs: 0,
+    jitterMs: 0,
+    bytesPerSecond: Infinity,
+    lossRatio: 0,
+    datagramBytesMax: Infinity,
+    blocked: false,
+  };
 }

@@ -20,6 +20,10 @@ const points = {
   "stillborn-stream": 0.05,
   /** The answer to a new stream takes its time. */
   "late-answer": 0.1,
+  /** The system has no room for all the datagrams of one call. */
+  "full-socket": 0.01,
+  /** A socket reports that a datagram was refused. */
+  "told-refused": 0.3,
   /** A sync takes as long as the worst disks take. */
   "slow-sync": 0.005,
   "slow-read": 0.02,

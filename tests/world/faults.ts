@@ -1,5 +1,6 @@
 /** Carries the plan's faults out, and heals the world when their time is over, but for a scar. */
 import type { NodeId } from "../../core/ids.ts";
+import { harmless } from "./datagrams.ts";
 import { type Fault, type FaultKind, waysOf } from "./fault.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
@@ -61,7 +62,7 @@ export class Faults {
     this.#over = true;
     const { machines, network, plan } = this.#world;
     network.mendAll();
-    network.faults = { delayMinMs: 0.1, delayTypicalMs: 0.3, loss: 0, bytesPerMs: 100_000 };
+    network.faults = { delayMinMs: 0.1, delayTypicalMs: 0.3, loss: 0, bytesPerMs: 100_000, datagrams: harmless };
     this.#scar();
     for (const machine of machines.values()) {
       machine.disk.heal();

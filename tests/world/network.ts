@@ -8,6 +8,7 @@ import type { OutgoingStream, OutgoingStreamEvents } from "../../edge/runtime.ts
 import type { Prng } from "../sim/prng.ts";
 import type { Buggify } from "./buggify.ts";
 import { Connection } from "./connection.ts";
+import { type DatagramFaults, Datagrams } from "./datagrams.ts";
 import type { Loop } from "./loop.ts";
 import type { Life, Machine } from "./machine.ts";
 import type { Way } from "./way.ts";
@@ -17,15 +18,14 @@ export interface NetworkFaults {
   readonly delayTypicalMs: Millis;
   /** Of the pieces sent, this part has to be sent again by the transport, and everything behind it waits. */
   readonly loss: number;
-  /** Per connection. */
+  /** Per connection; for datagrams, per way. */
   readonly bytesPerMs: number;
+  readonly datagrams: DatagramFaults;
 }
 
 /** A lost piece is sent again after about this long. */
 const retransmitMs = 60;
 export interface NetworkEvents {
-  /** A link has written whole frames. */
-  onSent(from: NodeId, bytes: Uint8Array): void;
   /** So many bytes have reached the other side. */
   onArrival(from: NodeId, to: NodeId, bytes: number): void;
 }
@@ -33,6 +33,7 @@ export interface NetworkEvents {
 export class Network {
   faults: NetworkFaults;
   readonly buggify: Buggify;
+  readonly datagrams: Datagrams;
   readonly #loop: Loop;
   readonly #prng: Prng;
   readonly #events: NetworkEvents;
@@ -59,6 +60,7 @@ export class Network {
     this.#machines = options.machines;
     this.#events = options.events;
     this.buggify = options.buggify;
+    this.datagrams = new Datagrams(this, options.prng.split("datagrams"));
   }
 
   connect(life: Life, url: string, headers: Readonly<Record<string, string>>, events: OutgoingStreamEvents): OutgoingStream {
@@ -121,9 +123,23 @@ export class Network {
 
   /** Of one piece; draws. */
   delay(from: NodeId, to: NodeId): Millis {
-    const { delayMinMs, delayTypicalMs, loss } = this.faults;
+    const { loss } = this.faults;
     const again = loss > 0 && this.#prng.chance(loss) ? retransmitMs + this.#prng.longTail(retransmitMs) : 0;
-    return delayMinMs + this.#prng.longTail(delayTypicalMs) + again + (this.#extraMs.get(`${from} ${to}`) ?? 0);
+    return again + this.travel(this.#prng, from, to);
+  }
+
+  /** Of what is not sent again by anybody here. */
+  travel(prng: Prng, from: NodeId, to: NodeId): Millis {
+    const { delayMinMs, delayTypicalMs } = this.faults;
+    return delayMinMs + prng.longTail(delayTypicalMs) + (this.#extraMs.get(`${from} ${to}`) ?? 0);
+  }
+
+  isCut(from: NodeId, to: NodeId): boolean {
+    return this.#cuts.has(`${from} ${to}`);
+  }
+
+  powered(node: NodeId): boolean {
+    return this.#machines.get(node)?.powered ?? false;
   }
 
   get loop(): Loop {
@@ -137,10 +153,6 @@ export class Network {
     const waiting = this.#waiting.get(path) ?? new Set();
     this.#waiting.set(path, waiting.add(way));
     return false;
-  }
-
-  sent(from: NodeId, bytes: Uint8Array): void {
-    this.#events.onSent(from, bytes);
   }
 
   arrived(from: NodeId, to: NodeId, bytes: number): void {

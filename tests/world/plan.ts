@@ -12,6 +12,7 @@ import { type CheckpointLimits, defaultCheckpointLimits } from "../../edge/check
 import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.ts";
 import type { ClockFaults } from "../sim/clocks.ts";
 import { Prng } from "../sim/prng.ts";
+import type { DatagramFaults } from "./datagrams.ts";
 import type { DiskFaults } from "./disk.ts";
 import { drawFaults, type Fault } from "./fault.ts";
 import { addressOf, type NetworkFaults } from "./network.ts";
@@ -169,6 +170,17 @@ function drawNetwork(prng: Prng): NetworkFaults {
     delayTypicalMs: prng.pick([0, 0.2, 1, 5]),
     loss: maybe(prng, () => prng.range(0, 0.1), 0),
     bytesPerMs: maybe(prng, () => prng.pick([100, 1_000]), 100_000),
+    datagrams: drawDatagrams(prng.split("datagrams")),
+  };
+}
+
+function drawDatagrams(prng: Prng): DatagramFaults {
+  return {
+    loss: maybe(prng, () => prng.range(0, 0.3), 0),
+    duplicate: maybe(prng, () => prng.range(0, 0.5), 0),
+    late: maybe(prng, () => prng.range(0, 0.2), 0),
+    corrupt: maybe(prng, () => prng.range(0, 0.1), 0),
+    bytesMax: prng.pick([1_200, 1_252, 1_472, 9_000]),
   };
 }
 

@@ -1,7 +1,6 @@
 /** `Runtime` for one life of one simulated machine: everything a node can ask of the world, answered by the seed. */
 import { crc32 } from "node:zlib";
 import type { Millis } from "../../core/ids.ts";
-import { CarillonError } from "../../core/errors.ts";
 import { cryptography } from "../../edge/runtime/cryptography.ts";
 import { hmacSha256, sameBytes } from "../../edge/runtime/hmac.ts";
 import type { Clock, Runtime } from "../../edge/runtime.ts";
@@ -30,7 +29,8 @@ export function simulatedRuntime(life: Life, network: Network, turnMs: Millis, b
       });
     },
     openStream: (url, headers, events) => network.connect(life, url, headers, events),
-    openDatagrams: () => Promise.reject(new CarillonError("config", "Cannot open a datagram socket: this world has none")),
+    // An address in use is a rejected promise.
+    openDatagrams: async ({ host, port }, events) => await network.datagrams.open(life, host, port, events),
     resolve: (host) => Promise.resolve(host),
     cryptography,
     entropy: () => life.prng.next(),
