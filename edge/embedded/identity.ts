@@ -72,7 +72,8 @@ export class OwnIdentity implements Identity {
       return added.length + gone.length === 0 ? [] : [{ node: id, added, gone }];
     });
     const heldChanged = textsOf(held) !== textsOf(this.#held);
-    this.#held = held;
+    // What rests on a key goes by the pair itself: one that is held on stays the same pair.
+    this.#held = held.map((pair) => this.#held.find(({ publicKey }) => keyText(publicKey) === keyText(pair.publicKey)) ?? pair);
     // Also where only the order of keys is another, or what this node answers to.
     this.roster.replace(byId(next, this.#topology));
     return { changes, heldChanged };
