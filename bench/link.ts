@@ -10,10 +10,10 @@ import type { Message } from "../core/message.ts";
 import { parseTopology } from "../core/topology.ts";
 import { openHttp2Link } from "../edge/link/http2.ts";
 import type { Link } from "../edge/link/link.ts";
+import { testIdentity } from "../tests/harness/identity.ts";
 
 const topology = parseTopology({ nodes: [{ name: "here" }, { name: "there" }] });
 const listen = { host: "127.0.0.1", port: 0 };
-const secret = "the secret of a benchmark";
 /** Acknowledged by the other side every so many bytes; four of these may be on the way. */
 const stepBytes = 1 << 20;
 const aheadSteps = 4;
@@ -30,7 +30,7 @@ else await here();
 async function there(address: string): Promise<void> {
   let received = 0;
   let told = 0;
-  const link = await openHttp2Link({ runtime, self: 2, topology, secret, listen }, {
+  const link = await openHttp2Link({ runtime, topology, identity: testIdentity(runtime.cryptography, topology, 2), listen }, {
     onMessage: (_, message) => {
       if (message.kind === "ask") {
         link.send({ to: [1], message: { kind: "answer", group: 1, request: message.request, stamp: 0, slots: 0 } });
@@ -49,7 +49,7 @@ async function there(address: string): Promise<void> {
 
 async function here(): Promise<void> {
   let onAnswer = (_: Message & { readonly kind: "answer" }): void => {};
-  const link = await openHttp2Link({ runtime, self: 1, topology, secret, listen }, {
+  const link = await openHttp2Link({ runtime, topology, identity: testIdentity(runtime.cryptography, topology, 1), listen }, {
     onMessage: (_, message) => {
       if (message.kind === "answer") onAnswer(message);
     },

@@ -10,6 +10,7 @@ import { parseTopology, type TopologyInput } from "../core/topology.ts";
 import type { Orderer } from "../services/orderer.ts";
 import { startNode } from "../edge/start_node.ts";
 import { Histogram, type HistogramData } from "./load/histogram.ts";
+import { testIdentity } from "../tests/harness/identity.ts";
 
 export interface OrderPlan {
   readonly self: string;
@@ -95,14 +96,15 @@ class Proposer {
 async function main(): Promise<void> {
   const plan: OrderPlan = JSON.parse(process.argv[2]!);
   const topology = parseTopology(plan.topology);
+  const self = topology.nodes.find(({ name }) => name === plan.self)!.id;
   const node = await startNode({
     runtime,
     topology,
-    self: topology.nodes.find(({ name }) => name === plan.self)!.id,
+    self,
     data: plan.data,
     durability: plan.durability,
     link: plan.link,
-    secret: "the secret of a benchmark",
+    identity: testIdentity(runtime.cryptography, topology, self),
     log: (sentence) => console.error(sentence),
     onFatal: (error) => {
       throw error;

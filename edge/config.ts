@@ -9,34 +9,22 @@ import { parse, TomlError } from "smol-toml";
 import type { Durability } from "../core/node.ts";
 import { parseTopology, type TopologyInput } from "../core/topology.ts";
 import { Partitions } from "../services/partitions.ts";
-import { secretLengthMin } from "./link/proof.ts";
-import { troubleOf } from "./runtime/trouble.ts";
-import { didYouMean, suggest } from "./suggest.ts";
-import {
-  type Address,
-  asAddress,
-  asChoice,
-  asNumber,
-  asTable,
-  asText,
-  formatAddress,
-  isLoopback,
-  onlyKeys,
-  refuse,
-  type Table,
-} from "./config/read.ts";
-import { clientVariables, type Setting, settings, variableOf } from "./config/settings.ts";
+import { type NodeKeys, readKeys, withoutKeys } from "./config/keys.ts";
+import { type Address, asAddress, asTable, formatAddress, isLoopback, onlyKeys, refuse, type Table } from "./config/read.ts";
+import { settings } from "./config/settings.ts";
 import { checkDelays, type NodeInput, readDelays, readGroups, readNodes } from "./config/tables.ts";
+import { type ConfigSources, type Origin, strangers, Values } from "./config/values.ts";
+import { didYouMean } from "./suggest.ts";
 
-export interface ConfigSources {
-  readonly file?: { readonly path: string; readonly text: string };
-  /** All of the environment; only `CARILLON_…` is looked at. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  /** By setting key: `listen.http` → `:4100`. */
-  readonly flags: ReadonlyMap<string, string>;
-  readonly hostName: string;
-  /** The text of the file named by a `file:` secret, without the line end; throws if it cannot be read. */
-  readonly readSecret: (path: string) => string;
+export type { ConfigSources, Origin } from "./config/values.ts";
+
+/** How links are made; the same for all peers. */
+export interface LinkSettings {
+  readonly driver: "auto" | "udp" | "h2";
+  /** At most so many bytes in a datagram; null: what the path turns out to carry. */
+  readonly mtuBytesMax: number | null;
+  /** Directory for traces; null: none are written. */
+  readonly trace: string | null;
 }
 
 export interface Config {
@@ -47,7 +35,11 @@ export interface Config {
   /** Null: a node alone, without peers. */
   readonly link: Address | null;
   readonly token: string | null;
-  readonly secret: string | null;
+  /** File with this node's private keys. */
+  readonly keyFile: string;
+  /** Public keys of the nodes that have any, by name. */
+  readonly keys: NodeKeys;
+  readonly links: LinkSettings;
   readonly durability: Durability;
   readonly topology: TopologyInput;
   /** Simulated one-way milliseconds by pair of regions; empty outside experiments. */
@@ -58,18 +50,12 @@ export interface Config {
   readonly warnings: readonly string[];
 }
 
-export interface Origin {
-  readonly key: string;
-  readonly value: string;
-  /** `flag --listen.http`, `env CARILLON_LISTEN_HTTP`, `file carillon.toml` or `default`. */
-  readonly origin: string;
-}
-
 /** Throws CarillonError `config` with a sentence that names the place and, for a slip, what was meant. */
 export function loadConfig(sources: ConfigSources): Config {
   const file = readFile(sources.file);
   const values = new Values(sources, file);
   const nodes = file.nodes === undefined ? [] : readNodes(file.nodes);
+  const keys: NodeKeys = file.nodes === undefined ? new Map() : readKeys(file.nodes);
   const groups = file.groups === undefined ? undefined : readGroups(file.groups);
   const delays = readDev(file.dev);
   const self = ownName(values.optional("node.name"), nodes, sources.hostName);
@@ -91,17 +77,19 @@ export function loadConfig(sources: ConfigSources): Config {
   new Partitions(parseTopology(topology)); // Their complaints belong here, before anything has started.
   checkDelays(delays, [...new Set(everybody.map((node) => node.region ?? "local"))]);
   const link = everybody.length > 1 ? linkAddress(values, everybody.find((node) => node.name === self)!) : null;
-  const secret = values.secret("cluster.secret");
-  if (link !== null && secret !== null && secret.length < secretLengthMin) {
-    refuse(`${values.place("cluster.secret")}: it must have at least ${secretLengthMin} characters`);
-  }
   return {
     self,
     data: values.text("node.data"),
     http: values.address("listen.http"),
     link,
     token: values.secret("listen.token"),
-    secret,
+    keyFile: keyFileOf(values),
+    keys,
+    links: {
+      driver: values.text("link.driver") as LinkSettings["driver"],
+      mtuBytesMax: mtuOf(values),
+      trace: values.optional("link.trace"),
+    },
     durability: values.text("durability.ack") as Durability,
     topology,
     delays,
@@ -110,18 +98,23 @@ export function loadConfig(sources: ConfigSources): Config {
   };
 }
 
-/** The safety rails: throws `config` for what nobody should do by accident. `insecure`: the operator has said so. */
+/**
+ * The safety rails: throws `config` for what nobody should do by accident. `insecure`: the operator has said so of HTTP; between
+ * nodes there is no way around keys.
+ */
 export function checkSafety(config: Config, insecure: boolean): void {
-  if (insecure) return;
-  if (!isLoopback(config.http.host) && config.token === null) {
+  const keyless = withoutKeys(config);
+  if (keyless.length > 0) {
+    const [what, line] = keyless.length === 1 ? ["it has", "its line"] : ["they have", "their lines"];
+    refuse(
+      `[[nodes]] ${keyless.map((name) => `"${name}"`).join(", ")}: ${what} no key, and nodes that link know each other by their keys; ` +
+        `run "carillon init" on each and paste ${line} key = "ck1_…"`,
+    );
+  }
+  if (!insecure && !isLoopback(config.http.host) && config.token === null) {
     refuse(
       `listen.http ${formatAddress(config.http)}: anybody who reaches it could read and write everything; ` +
         `set listen.token, listen on 127.0.0.1, or say --insecure`,
-    );
-  }
-  if (config.link !== null && !isLoopback(config.link.host) && config.secret === null) {
-    refuse(
-      `listen.link ${formatAddress(config.link)}: anybody who reaches it could join; set cluster.secret on every node, or say --insecure`,
     );
   }
 }
@@ -153,10 +146,69 @@ function readFile(file: ConfigSources["file"]): Table {
   onlyKeys(table, [...sections, "nodes", "groups", "dev"], file.path);
   for (const section of sections) {
     if (table[section] === undefined) continue;
+    const written = asTable(table[section], `${file.path}, [${section}]`);
+    if (section === "cluster" && written.secret !== undefined) {
+      refuse(
+        `${file.path}, [cluster]: "secret" is no more; nodes have keys instead. Run "carillon init" on each, ` +
+          `paste the keys it prints into [[nodes]], and take the secret out`,
+      );
+    }
     const keys = settings.filter((setting) => setting.key.startsWith(`${section}.`)).map((setting) => setting.key.split(".")[1]!);
-    onlyKeys(asTable(table[section], `${file.path}, [${section}]`), keys, `${file.path}, [${section}]`);
+    onlyKeys(written, keys, `${file.path}, [${section}]`);
   }
   return table;
+}
+
+/** What a node is by itself, before any file lists it: for who makes its key. */
+export interface OwnSettings {
+  readonly name: string;
+  readonly data: string;
+  readonly keyFile: string;
+  /** Its line in the list of nodes: as the file has it, else as the other settings suggest. */
+  readonly node: NodeInput;
+  /** Its public keys as the file lists them. */
+  readonly listed: readonly string[];
+}
+
+/** As `loadConfig`, of a node that the file need not know yet. */
+export function loadOwn(sources: ConfigSources): OwnSettings {
+  const file = readFile(sources.file);
+  const values = new Values(sources, file);
+  const nodes = file.nodes === undefined ? [] : readNodes(file.nodes);
+  const name = values.optional("node.name") ?? ownName(null, [], sources.hostName);
+  const region = values.text("node.region");
+  return {
+    name,
+    data: values.text("node.data"),
+    keyFile: keyFileOf(values),
+    node: nodes.find((node) => node.name === name) ?? {
+      name,
+      ...(region === "local" ? {} : { region }),
+      link: values.optional("listen.link") ?? `${name}:4101`,
+      // The default is loopback, which is another machine to each of the others.
+      ...(values.isGiven("listen.http") ? { http: `http://${formatAddress(asSeen(values.address("listen.http"), name))}` } : {}),
+    },
+    listed: file.nodes === undefined ? [] : readKeys(file.nodes).get(name) ?? [],
+  };
+}
+
+/** Who listens on all interfaces is found under its name. */
+function asSeen({ host, port }: Address, name: string): Address {
+  return { host: host === "0.0.0.0" || host === "::" ? name : host, port };
+}
+
+function keyFileOf(values: Values): string {
+  return values.optional("node.key") ?? `${values.text("node.data").replace(/\/+$/, "")}/node.key`;
+}
+
+const mtuBytesMin = 1_200;
+const mtuBytesMost = 65_507;
+
+function mtuOf(values: Values): number | null {
+  if (values.optional("link.mtu") === null) return null;
+  const bytes = values.number("link.mtu");
+  if (Number.isInteger(bytes) && bytes >= mtuBytesMin && bytes <= mtuBytesMost) return bytes;
+  refuse(`${values.place("link.mtu")}: it must be a whole number of bytes from ${mtuBytesMin} to ${mtuBytesMost}, not ${bytes}`);
 }
 
 function readDev(value: unknown): ReadonlyMap<string, number> {
@@ -186,113 +238,4 @@ function linkAddress(values: Values, self: NodeInput): Address {
   const { host, port } = asAddress(self.link, `node "${self.name}", link`);
   const literal = isLoopback(host) || /^[\d.]+$/.test(host) || host.includes(":");
   return { host: literal ? host : "0.0.0.0", port };
-}
-
-/** Single-valued settings, each looked up as flag, variable, file entry, default. */
-class Values {
-  readonly #sources: ConfigSources;
-  readonly #file: Table;
-
-  constructor(sources: ConfigSources, file: Table) {
-    this.#sources = sources;
-    this.#file = file;
-    const known = settings.map((setting) => setting.key);
-    for (const key of sources.flags.keys()) {
-      if (!known.includes(key)) refuse(`--${key}: there is no such setting${didYouMean(key, known)}`);
-    }
-  }
-
-  text(key: string): string {
-    return this.optional(key) ?? refuse(`${key}: it has no value`);
-  }
-
-  number(key: string): number {
-    return asNumber(this.#find(key).value, this.place(key));
-  }
-
-  address(key: string): Address {
-    return asAddress(this.#find(key).value, this.place(key));
-  }
-
-  /** Checked against its kind; null if neither given nor defaulted. */
-  optional(key: string): string | null {
-    const { value } = this.#find(key);
-    if (value === null) return null;
-    const setting = settings.find((candidate) => candidate.key === key)!;
-    switch (setting.kind) {
-      case "choice":
-        return asChoice(value, setting.choices!, this.place(key));
-      case "number":
-        return String(asNumber(value, this.place(key)));
-      case "address":
-        return formatAddress(asAddress(value, this.place(key)));
-      default:
-        return asText(value, this.place(key));
-    }
-  }
-
-  /** `file:PATH` and `env:NAME` are followed; anything else is the secret itself. */
-  secret(key: string): string | null {
-    const text = this.optional(key);
-    if (text === null) return null;
-    const secret = this.#follow(text, key);
-    if (secret === "") refuse(`${this.place(key)}: the secret is empty`);
-    return secret;
-  }
-
-  place(key: string): string {
-    const { origin } = this.#find(key);
-    return origin === "default" || origin.startsWith("file") ? key : `${key} (${origin})`;
-  }
-
-  origins(): Origin[] {
-    return settings.map((setting) => {
-      const { value, origin } = this.#find(setting.key);
-      return { key: setting.key, value: shown(setting, value), origin };
-    });
-  }
-
-  #follow(text: string, key: string): string {
-    if (text.startsWith("env:")) {
-      const name = text.slice(4);
-      return this.#sources.environment[name] ?? refuse(`${key}: the variable ${name} is not set`);
-    }
-    if (!text.startsWith("file:")) return text;
-    try {
-      return this.#sources.readSecret(text.slice(5));
-    } catch (error) {
-      refuse(`${key}: ${text.slice(5)} cannot be read (${troubleOf(error)})`, error);
-    }
-  }
-
-  #find(key: string): { readonly value: unknown; readonly origin: string } {
-    const flag = this.#sources.flags.get(key);
-    if (flag !== undefined) return { value: flag, origin: `flag --${key}` };
-    const variable = variableOf(key);
-    const said = this.#sources.environment[variable];
-    if (said !== undefined && said !== "") return { value: said, origin: `env ${variable}` };
-    const [section, name] = key.split(".") as [string, string];
-    const written = (this.#file[section] as Table | undefined)?.[name];
-    if (written !== undefined) return { value: written, origin: `file ${this.#sources.file!.path}` };
-    return { value: settings.find((setting) => setting.key === key)!.fallback, origin: "default" };
-  }
-}
-
-function shown(setting: Setting, value: unknown): string {
-  if (value === null || value === undefined) return "-";
-  if (setting.kind !== "secret") return String(value);
-  const text = String(value);
-  return text.startsWith("file:") || text.startsWith("env:") ? text : "***";
-}
-
-/** Variables that look like ours. Only a warning: Kubernetes sets CARILLON_PORT for any service of that name. */
-function strangers(environment: ConfigSources["environment"]): string[] {
-  const known = [...settings.map((setting) => variableOf(setting.key)), ...clientVariables];
-  return Object.keys(environment)
-    .filter((name) => name.startsWith("CARILLON_") && !known.includes(name))
-    .map((name) => {
-      // Compared without what they all begin with, or any two short names would look alike.
-      const candidate = suggest(name.slice(9), known.map((other) => other.slice(9)));
-      return `the variable ${name} means nothing here${candidate === null ? "" : `; did you mean "CARILLON_${candidate}"?`}`;
-    });
 }

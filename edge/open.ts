@@ -7,7 +7,7 @@ import type { LocalCarillon, NodeOptions } from "./embedded/options.ts";
 import { runtime } from "#runtime";
 
 export type { ConnectOptions } from "./client.ts";
-export type { LocalCarillon, NodeOptions } from "./embedded/options.ts";
+export type { LocalCarillon, NodeOptions, PublicKeys } from "./embedded/options.ts";
 
 /** Connects to running nodes; nothing is sent before the first call. Throws CarillonError `config` for a URL that is none. */
 export function open(urls: string | readonly string[], options?: ConnectOptions): Promise<Carillon>;

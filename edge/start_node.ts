@@ -12,6 +12,7 @@ import { Host } from "./host.ts";
 import { type Journal, type JournalOptions, openJournal, type Recovery } from "./journal/journal.ts";
 import type { JournalStats } from "./journal/stats.ts";
 import { openHttp2Link } from "./link/http2.ts";
+import type { Identity } from "./link/identity.ts";
 import type { Link } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
 import { Quiet } from "./quiet.ts";
@@ -31,8 +32,8 @@ export interface StartNodeOptions {
   readonly limits?: Partial<Limits>;
   /** Where peers reach this node; port 0 picks one. Null for a node without peers. */
   readonly link: { readonly host: string; readonly port: number } | null;
-  /** Of the cluster; at least 16 characters. Not used without a link. */
-  readonly secret: string;
+  /** What this node is among its peers; null for a node without. */
+  readonly identity: Identity | null;
   /** Simulated one-way distance to a peer, milliseconds. */
   readonly delays?: (peer: NodeId) => Millis;
   /** Default 16 MiB. */
@@ -82,7 +83,7 @@ export interface RunningNode {
   close(): Promise<void>;
 }
 
-/** Throws CarillonError `config` (directory in use or another's, secret too short), `corrupt` (damaged journal), and what binding throws. */
+/** Throws CarillonError `config` (directory in use or another's, peers and no link or keys), `corrupt` (damaged journal), and what binding throws. */
 export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
   const { runtime, topology, self, durability } = options;
   if (!topology.nodes.some((node) => node.id === self)) {
@@ -254,18 +255,18 @@ async function makeWay({ runtime: { clock }, self, topology }: StartNodeOptions,
 
 /** Listens, and connects to everybody with whom this node has a group in common. */
 async function newLink(options: StartNodeOptions, host: Host, checkpointing: Checkpointing): Promise<Link | null> {
-  const { runtime, topology, self, secret } = options;
+  const { runtime, topology, self, identity } = options;
   const groups = topology.groups.filter((group) => group.members.includes(self));
   const peers = new Set(groups.flatMap((group) => group.members));
-  if (options.link === null) {
+  if (options.link === null || identity === null) {
     if (peers.size <= 1) return null;
-    throw new CarillonError("config", `Cannot start node ${self}: it has peers and no address for them to reach it`);
+    const missing = options.link === null ? "address for them to reach it" : "keys to be known by";
+    throw new CarillonError("config", `Cannot start node ${self}: it has peers and no ${missing}`);
   }
   const link = await openHttp2Link({
     runtime,
-    self,
     topology,
-    secret,
+    identity,
     listen: options.link,
     ...(options.delays === undefined ? {} : { delayMs: options.delays }),
   }, {

@@ -232,6 +232,25 @@ const multicast: readonly Command[] = [
 
 const node: readonly Command[] = [
   {
+    words: ["init"],
+    summary: "make a node's key, and the lines that make the node known to its cluster",
+    flags: [
+      config,
+      { name: "rotate", help: "add another key to those it has" },
+      { name: "drop", help: "forget its keys that the cluster's file does not list" },
+      ...settingFlags.filter(({ name }) => /^(node|listen\.(http|link))/.test(name)),
+    ],
+    examples: [
+      "init --node.name fra-1 --node.data /var/lib/carillon",
+      "init --node.name fra-1 --listen.link fra-1.internal:4101  # the lines go to standard output: … >> carillon.toml",
+      "init --rotate  # then list both keys on every node, then only the new one, then: carillon init --drop",
+    ],
+    notes: [
+      "The private key is in node.key in the data directory, for its owner alone, and is never overwritten. Nodes let in whom\nthe cluster's file lists; they take over a changed list within seconds, without a restart.",
+    ],
+    run: async (call) => (await import("./init.ts")).init(call),
+  },
+  {
     words: ["dev"],
     summary: "one node, in memory, nothing to set up",
     flags: [

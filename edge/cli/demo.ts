@@ -20,7 +20,7 @@ export async function demo(call: Call): Promise<number> {
   let fleet: Fleet | null = null;
   let keep = true;
   try {
-    fleet = await Fleet.start(layout, { directory, durability, secret: crypto.randomUUID() });
+    fleet = await Fleet.start(layout, { directory, durability });
     await stop.or(fleet.ready(readyWithinMs));
     const readyMs = Math.round(sinceStartMs());
     if (!stop.asked && output.format === "text") await output.line(headline(call, layout, readyMs));

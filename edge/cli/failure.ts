@@ -98,6 +98,8 @@ function nextFor(error: CarillonError, words: readonly string[], operands: reado
 function nextForConfig(message: string, verb = ""): string {
   const port = /port is in use/.test(message);
   const directory = /another process is using it|it belongs to|it was copied|as data directory/.test(message);
+  if (verb === "init") return "carillon init --help";
+  if (/run "carillon init"/.test(message)) return "carillon init   (makes a node's key, and prints the lines for the cluster's file)";
   if (verb === "journal") return "carillon status   (a node that runs answers for itself)";
   if (verb === "dev" && port) return "carillon dev --port 0   (picks a free port)";
   if (verb === "dev") return directory ? "carillon dev --data ./another-directory" : "carillon dev --help";

@@ -8,6 +8,7 @@ const families: readonly (readonly [title: string, rows: readonly (readonly [nam
   ["Start", [
     ["dev", "one node, in memory, nothing to set up"],
     ["demo", "several regions on this machine, with real distances"],
+    ["init", "a node's key, and its lines for carillon.toml"],
     ["start", "a node of a cluster (reads carillon.toml)"],
   ]],
   ["Data", [

@@ -1,6 +1,6 @@
 /** From a command line to a node's configuration: the file it names, its flags, and this process's environment. */
 import { CarillonError } from "../../core/errors.ts";
-import { type Config, loadConfig } from "../config.ts";
+import { type Config, type ConfigSources, loadConfig } from "../config.ts";
 import { settings } from "../config/settings.ts";
 import { troubleOf } from "../runtime/trouble.ts";
 import { hostName, readTextIfThere, readTextNow } from "../runtime/system.ts";
@@ -10,6 +10,12 @@ const usualFile = "carillon.toml";
 
 /** Throws CarillonError `config`. A file that is named must be there; the usual one need not. */
 export async function configOf(call: Call): Promise<{ readonly config: Config; readonly file: string | null }> {
+  const sources = await sourcesOf(call);
+  return { config: loadConfig(sources), file: sources.file?.path ?? null };
+}
+
+/** What a configuration is made of: the file as it is now, this command line, this environment. */
+export async function sourcesOf(call: Call): Promise<ConfigSources> {
   const named = call.text("config") ?? (call.environment.CARILLON_CONFIG || undefined);
   const path = named ?? usualFile;
   const text = await readTextIfThere(path).catch((error: unknown): never => {
@@ -23,12 +29,11 @@ export async function configOf(call: Call): Promise<{ readonly config: Config; r
     const value = call.text(key);
     if (value !== undefined) flags.set(key, value);
   }
-  const config = loadConfig({
+  return {
     ...(text === null ? {} : { file: { path, text } }),
     environment: call.environment,
     flags,
     hostName: hostName(),
     readSecret: (secret) => readTextNow(secret).replace(/\r?\n$/, ""),
-  });
-  return { config, file: text === null ? null : path };
+  };
 }

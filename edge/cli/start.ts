@@ -5,6 +5,7 @@ import { sinceStartMs } from "../runtime/system.ts";
 import { version } from "../version.ts";
 import type { Call } from "./command.ts";
 import { holdUntilStopped, nodeHooks } from "./hold.ts";
+import { followConfig } from "./reload.ts";
 import { configOf } from "./settings.ts";
 
 export async function start(call: Call): Promise<number> {
@@ -20,7 +21,9 @@ export async function start(call: Call): Promise<number> {
     self: config.self,
     http: config.http,
     ...(config.link === null ? {} : { link: config.link }),
-    ...(config.secret === null ? {} : { secret: config.secret }),
+    keys: Object.fromEntries(config.keys),
+    keyFile: config.keyFile,
+    links: config.links,
     ...(config.token === null ? {} : { token: config.token }),
     delays: config.delays,
     ...nodeHooks(output, { node: config.self, quiet: false }),
@@ -44,7 +47,12 @@ export async function start(call: Call): Promise<number> {
     );
   }
   if (output.format === "text") void sayReady(call, node);
-  return await holdUntilStopped(node, output, call.on("stop-with-input"));
+  const forget = file === null ? () => {} : followConfig(call, node, config, file);
+  try {
+    return await holdUntilStopped(node, output, call.on("stop-with-input"));
+  } finally {
+    forget();
+  }
 }
 
 /** However long it takes; a node that is stopped before says nothing. */

@@ -17,11 +17,11 @@ export const settings: readonly Setting[] = [
   { key: "node.name", kind: "text", fallback: null, help: "this node's name in the list of nodes (default: the host name)" },
   { key: "node.region", kind: "text", fallback: "local", help: "where it stands; labels and simulated distances go by it" },
   { key: "node.data", kind: "path", fallback: "./data", help: "directory of the journal" },
+  { key: "node.key", kind: "path", fallback: null, help: "file with its private keys (default: node.key in node.data)" },
   { key: "listen.http", kind: "address", fallback: "127.0.0.1:4100", help: "where users connect" },
   { key: "listen.link", kind: "address", fallback: null, help: "where peers connect (default: the port of this node's own link)" },
   { key: "listen.token", kind: "secret", fallback: null, help: "what users must send as `Authorization: Bearer …`" },
   { key: "cluster.name", kind: "text", fallback: "carillon", help: "nodes of another cluster are refused" },
-  { key: "cluster.secret", kind: "secret", fallback: null, help: "shared by the nodes of a cluster, nobody else" },
   {
     key: "cluster.merge",
     kind: "choice",
@@ -32,6 +32,15 @@ export const settings: readonly Setting[] = [
   { key: "cluster.turn", kind: "number", fallback: 1, help: "merge rr: commands of a group per turn (M)" },
   { key: "cluster.skipRate", kind: "number", fallback: 9_000, help: "merge rr: slots per second every group keeps up with (λ)" },
   { key: "cluster.skipIntervalMs", kind: "number", fallback: 5, help: "merge rr: how often skips are proposed (Δ)" },
+  {
+    key: "link.driver",
+    kind: "choice",
+    choices: ["auto", "udp", "h2"],
+    fallback: "auto",
+    help: "what carries messages between nodes: UDP, HTTP/2, or for each peer whichever works best",
+  },
+  { key: "link.mtu", kind: "number", fallback: null, help: "no datagram larger than so many bytes (default: what the path carries)" },
+  { key: "link.trace", kind: "path", fallback: null, help: "directory for traces of links, to find out what they do (default: none)" },
   {
     key: "durability.ack",
     kind: "choice",

@@ -5,7 +5,7 @@ import { asAddress, asChoice, asNumber, asTable, asText, asTexts, onlyKeys, refu
 export type NodeInput = TopologyInput["nodes"][number];
 export type GroupInput = NonNullable<TopologyInput["groups"]>[number];
 
-const nodeKeys = ["name", "id", "region", "link", "http"];
+const nodeKeys = ["name", "id", "region", "link", "http", "key", "keys"];
 const groupKeys = ["name", "id", "acceptors", "learners", "proposers", "ring", "q1", "q2", "shape", "leadMs", "spans", "keys"];
 
 /** `[[nodes]]` with names inside, or `[nodes.NAME]`. */
@@ -81,7 +81,8 @@ export function checkDelays(delays: ReadonlyMap<string, number>, regions: readon
   }
 }
 
-function named(value: unknown, section: string): { name: string; table: Table; place: string }[] {
+/** The tables of a list with their names, and what to call them in a complaint. */
+export function named(value: unknown, section: string): { name: string; table: Table; place: string }[] {
   if (Array.isArray(value)) {
     return value.map((item, index) => {
       const table = asTable(item, `[[${section}]] ${index + 1}`);

@@ -1,7 +1,10 @@
 /** What the parts of a node count, in the shape `/metrics` asks for. */
+import type { Millis } from "../../core/ids.ts";
 import type { Topology } from "../../core/topology.ts";
 import type { Services } from "../../services/services.ts";
 import type { JournalStats, LinkStats, MetricsSources } from "../http/app.ts";
+import type { PeerStats, UdpPath } from "../link/link.ts";
+import type { Clock } from "../runtime.ts";
 import { processUsage } from "../runtime/usage.ts";
 import type { RunningNode } from "../start_node.ts";
 import { nameOf } from "./status.ts";
@@ -10,33 +13,32 @@ export interface Measured {
   readonly node: RunningNode;
   readonly services: Services;
   readonly topology: Topology;
+  readonly clock: Clock;
   /** Why the node has stopped, if it has. */
   readonly failed: () => string | null;
   readonly eventLoopDelayMs: () => number;
 }
 
-export function metricsOf({ node, services, topology, failed, eventLoopDelayMs }: Measured): MetricsSources {
+export function metricsOf({ node, services, topology, clock, failed, eventLoopDelayMs }: Measured): MetricsSources {
   const nodeName = nameOf(topology.nodes);
   return {
     journal: (): JournalStats => {
       const reason = failed();
       return { ...node.journalStats(), ...(reason === null ? {} : { failed: reason }) };
     },
-    links: (): readonly LinkStats[] =>
-      (node.link?.stats() ?? []).map((peer) => ({
-        peer: nodeName(peer.peer),
-        transport: "http2",
-        connected: peer.connectedSince !== null,
-        rttMs: peer.rttMs,
-        sentBytes: peer.sentBytes,
-        receivedBytes: peer.receivedBytes,
-        sentMessages: peer.sent,
-        receivedMessages: peer.received,
-        lost: peer.dropped,
-        reconnects: peer.reconnects,
-        queuedBytes: peer.queuedBytes,
-      })),
+    links: () => (node.link?.stats() ?? []).map((peer) => linkStats(peer, nodeName(peer.peer), clock.now().mono)),
+    ...(node.link === null ? {} : { linkCounts: node.link.counts.bind(node.link) }),
     process: () => ({ ...processUsage(), eventLoopDelayMs: eventLoopDelayMs() }),
     services: () => services.stats(),
   };
+}
+
+/** A link as people see it: names for ids, durations for instants of this process's clock. */
+function linkStats({ connectedSince, udp, ...stats }: PeerStats, peer: string, now: Millis): LinkStats {
+  const since = (instant: Millis | null): number | null => instant === null ? null : Math.max(0, Math.round(now - instant));
+  return { ...stats, peer, connectedMs: since(connectedSince), udp: udp === null ? null : pathStats(udp, since) };
+}
+
+function pathStats({ failingSince, ...path }: UdpPath, since: (instant: Millis | null) => number | null): LinkStats["udp"] {
+  return { ...path, failingMs: since(failingSince) };
 }

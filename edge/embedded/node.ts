@@ -1,8 +1,6 @@
 /** A whole node in this process: ordering, services and the HTTP API, put together and taken apart in the right order. */
 import { CarillonError } from "../../core/errors.ts";
-import type { NodeId } from "../../core/ids.ts";
-import type { Durability } from "../../core/node.ts";
-import { groupById, parseTopology, type Topology } from "../../core/topology.ts";
+import { groupById } from "../../core/topology.ts";
 import type {
   Appended,
   CallOptions,
@@ -18,23 +16,24 @@ import { createServices, type Services } from "../../services/services.ts";
 import { Checkpoints } from "../checkpoints/checkpoints.ts";
 import { decodeCbor, encodeCbor } from "../codec/cbor.ts";
 import type { NodeHealth } from "./health.ts";
+import type { Happening } from "../events/event.ts";
 import { Events } from "../events/events.ts";
 import { Observer } from "../events/observer.ts";
-import { asAddress, formatAddress, isLoopback } from "../config/read.ts";
-import { delayBetween } from "../config/tables.ts";
+import { formatAddress, isLoopback } from "../config/read.ts";
 import { Admission } from "../http/admission.ts";
 import { type App, type AppContext, createApp } from "../http/app.ts";
 import { locator } from "../http/locate.ts";
 import type { HttpServer } from "../runtime.ts";
 import { type RunningNode, startNode } from "../start_node.ts";
 import { version } from "../version.ts";
+import { keyText } from "../link/identity.ts";
+import { OwnIdentity } from "./identity.ts";
 import { metricsOf } from "./metrics.ts";
-import type { LocalCarillon, NodeOptions } from "./options.ts";
+import type { LocalCarillon, NodeOptions, PublicKeys } from "./options.ts";
+import { distances, linkAddress, settle, type Settled } from "./settle.ts";
 import { clusterStatus, nameOf } from "./status.ts";
 import { runtime } from "#runtime";
 
-/** On loopback, where whoever connects is on this machine anyway. */
-const loopbackSecret = "carillon nodes on loopback";
 const aloneReadyWithinMs = 15_000;
 const pollMs = 2;
 const slowPollMs = 50;
@@ -45,6 +44,8 @@ const idleLookMs = 400;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
+  const link = linkAddress(options, topology, self);
+  const identity = link === null ? null : await OwnIdentity.of(options, topology, self, runtime.cryptography);
   const crashed: { node: LocalNode | null; error: Error | null } = { node: null, error: null };
   const node = await startNode({
     runtime,
@@ -52,8 +53,8 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     self,
     durability,
     ...(options.data === undefined ? {} : { data: options.data }),
-    link: linkAddress(options, topology, self),
-    secret: options.secret ?? loopbackSecret,
+    link,
+    identity,
     ...(options.delays === undefined ? {} : { delays: distances(topology, self, options.delays) }),
     log: (sentence) => options.onNotice?.(sentence),
     onFatal: (error) => {
@@ -62,7 +63,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     },
   });
   try {
-    const local = new LocalNode(options, { topology, self, durability }, node);
+    const local = new LocalNode(options, { topology, self, durability, identity }, node);
     crashed.node = local;
     await local.begin();
     if (crashed.error !== null) throw crashed.error;
@@ -82,53 +83,14 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   }
 }
 
-interface Settled {
-  readonly topology: Topology;
-  readonly self: NodeId;
-  readonly durability: Durability;
-}
-
-/** What the options mean; throws CarillonError `config` for what cannot be. */
-function settle(options: NodeOptions): Settled {
-  const durability = options.durability ?? (options.data === undefined ? "memory" : "sync");
-  if (durability !== "memory" && options.data === undefined) {
-    throw new CarillonError("config", `Cannot open a node: durability "${durability}" needs a data directory`);
-  }
-  const topology = parseTopology(options.topology ?? { nodes: [{ name: options.self ?? "local" }] });
-  if (options.self === undefined && topology.nodes.length > 1) {
-    throw new CarillonError("config", `Cannot open a node: which of ${topology.nodes.map((node) => node.name).join(", ")} is it? Say self`);
-  }
-  const own = options.self === undefined ? topology.nodes[0] : topology.nodes.find((node) => node.name === options.self);
-  if (own === undefined) {
-    throw new CarillonError(
-      "config",
-      `Cannot open node "${options.self}": it is not among ${topology.nodes.map((node) => node.name).join(", ")}`,
-    );
-  }
-  return { durability, topology, self: own.id };
-}
-
-function linkAddress(options: NodeOptions, topology: Topology, self: NodeId): { readonly host: string; readonly port: number } | null {
-  if (topology.nodes.length === 1) return null;
-  const own = topology.nodes.find((node) => node.id === self)!;
-  if (options.link === undefined && own.link === "") {
-    throw new CarillonError("config", `Cannot open node "${own.name}": it has peers and no link address`);
-  }
-  const address = options.link ?? asAddress(own.link, `node "${own.name}", link`);
-  if (!isLoopback(address.host) && options.secret === undefined) {
-    options.onNotice?.(`Nodes link without a secret on ${formatAddress(address)}: whoever reaches it can join`);
-  }
-  return address;
-}
-
-function distances(topology: Topology, self: NodeId, delays: ReadonlyMap<string, number>): (peer: NodeId) => number {
-  const regionOf = (id: NodeId): string => topology.nodes.find((node) => node.id === id)!.region;
-  return (peer) => delayBetween(delays, regionOf(self), regionOf(peer));
+interface Parts extends Settled {
+  /** Null for a node without peers. */
+  readonly identity: OwnIdentity | null;
 }
 
 class LocalNode implements LocalCarillon {
   readonly #options: NodeOptions;
-  readonly #settled: Settled;
+  readonly #settled: Parts;
   readonly #node: RunningNode;
   readonly #services: Services;
   readonly #checkpoints: Checkpoints;
@@ -152,7 +114,7 @@ class LocalNode implements LocalCarillon {
   #failed: Error | null = null;
   #closing: Promise<void> | null = null;
 
-  constructor(options: NodeOptions, settled: Settled, node: RunningNode) {
+  constructor(options: NodeOptions, settled: Parts, node: RunningNode) {
     this.#options = options;
     this.#settled = settled;
     this.#node = node;
@@ -178,6 +140,7 @@ class LocalNode implements LocalCarillon {
       draining: () => this.#draining,
       refused: () => this.#admission.stats().refused,
       health: this.#health,
+      links: () => node.link?.stats() ?? [],
     }, (happening) => this.#events.tell(happening));
   }
 
@@ -276,6 +239,18 @@ class LocalNode implements LocalCarillon {
     return this.#services.deliveries(groups, options);
   }
 
+  async changeKeys(keys: PublicKeys): Promise<void> {
+    const { identity, topology } = this.#settled;
+    if (identity === null) return;
+    const { changes, heldChanged } = await identity.change(keys);
+    for (const { node, added, gone } of changes) this.tell({ kind: "keys-changed", peer: nameOf(topology.nodes)(node), added, gone });
+    if (heldChanged) this.tell({ kind: "own-keys-changed", keys: identity.keys.map(({ publicKey }) => keyText(publicKey)) });
+  }
+
+  tell(happening: Happening): void {
+    this.#events.tell(happening);
+  }
+
   status(): Promise<ClusterStatus> {
     return Promise.resolve(this.#status());
   }
@@ -354,6 +329,7 @@ class LocalNode implements LocalCarillon {
         node: this.#node,
         services: this.#services,
         topology,
+        clock: runtime.clock,
         failed: () => this.#failed?.message ?? null,
         eventLoopDelayMs: () => this.#lateMs,
       }),

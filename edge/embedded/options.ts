@@ -4,7 +4,8 @@ import type { TopologyInput } from "../../core/topology.ts";
 import type { Carillon } from "../../services/api.ts";
 import type { CheckpointLimits } from "../checkpoints/checkpoints.ts";
 import type { Address } from "../config/read.ts";
-import type { NodeEvent } from "../events/event.ts";
+import type { LinkSettings } from "../config.ts";
+import type { Happening, NodeEvent } from "../events/event.ts";
 
 export interface NodeOptions {
   /** Directory of the journal; made if it is not there. Without it `durability` must be, and is, `memory`. */
@@ -19,8 +20,14 @@ export interface NodeOptions {
   readonly http?: Address | false;
   /** Where peers connect; default the link address of this node in the topology. */
   readonly link?: Address;
-  /** What the nodes of a cluster share, at least 16 characters; only links on loopback do without. */
-  readonly secret?: string;
+  /** The public keys of all nodes, by name: who is let in. A node with peers needs them. */
+  readonly keys?: PublicKeys;
+  /** The file with this node's private keys, as `carillon init` makes it; default `node.key` in `data`. */
+  readonly keyFile?: string;
+  /** Instead of a file: what `newNodeKey` makes. */
+  readonly privateKey?: string;
+  /** How links are made. Default: over UDP where that works, else over HTTP/2, without traces. */
+  readonly links?: Partial<LinkSettings>;
   /** What HTTP users must send as `Authorization: Bearer …`. */
   readonly token?: string;
   /** Simulated one-way milliseconds by pair of regions (`fra-iad`), in either order. */
@@ -37,6 +44,9 @@ export interface NodeOptions {
   readonly onCrash?: (error: Error) => void;
 }
 
+/** Keys as `ck1_…`; several while one takes the place of another. */
+export type PublicKeys = Readonly<Record<string, string | readonly string[]>>;
+
 /** A node in this process. */
 export interface LocalCarillon extends Carillon {
   /** `http://localhost:4100` as bound; null if it does not listen. */
@@ -45,4 +55,11 @@ export interface LocalCarillon extends Carillon {
   readonly linkAddress: string | null;
   /** Resolves when the node is ready: every group it has to do with has a coordinator. Throws `joining` after `withinMs`. */
   ready(withinMs: number): Promise<void>;
+  /**
+   * From now on these nodes have these public keys, and this one holds what its key file has by now. Links of a key that is gone
+   * end at once. Throws CarillonError `config`, and changes nothing, for keys that cannot be used.
+   */
+  changeKeys(keys: PublicKeys): Promise<void>;
+  /** Something an embedding program knows and `/v1/events` should tell. */
+  tell(happening: Happening): void;
 }

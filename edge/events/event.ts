@@ -1,5 +1,6 @@
 /** The things that happen in a node and that somebody who looks after it wants to know: as data, and as a sentence. */
 import { unreachable } from "../../core/assert.ts";
+import type { DriverName } from "../link/link.ts";
 import type { RoleReason } from "../../core/view.ts";
 
 /** Nodes and groups by name. */
@@ -21,6 +22,16 @@ export type Happening =
   /** Requests are refused because too many are under way. */
   | { readonly kind: "overloaded" }
   | { readonly kind: "relieved"; readonly refused: number; readonly afterMs: number }
+  /** The peer is known by other keys; links of those that are gone have ended. */
+  | { readonly kind: "keys-changed"; readonly peer: string; readonly added: readonly string[]; readonly gone: readonly string[] }
+  /** This node answers to these keys from now on. */
+  | { readonly kind: "own-keys-changed"; readonly keys: readonly string[] }
+  /** The configuration was changed in a way that cannot be used; the node goes on with what it had. */
+  | { readonly kind: "config-refused"; readonly reason: string }
+  /** The configuration was changed in ways that wait for the next start. */
+  | { readonly kind: "config-waits"; readonly changed: readonly string[] }
+  /** Another driver carries the peer's messages, or the first one does. */
+  | { readonly kind: "link-driver"; readonly peer: string; readonly driver: DriverName; readonly reason: string }
   | { readonly kind: "slow-reader"; readonly path: string }
   | { readonly kind: "checkpoint-made"; readonly group: string; readonly bytes: number }
   /** Taken over from another node, because what is missing here is no longer in anybody's log. */
@@ -81,6 +92,16 @@ export function describe(happening: Happening): string {
       return "refuses requests: too many are under way";
     case "relieved":
       return `refuses no more requests, after ${seconds(happening.afterMs)} and ${happening.refused} refused`;
+    case "keys-changed":
+      return `knows node ${happening.peer} by other keys: ${keyChange(happening)}`;
+    case "own-keys-changed":
+      return `answers to ${happening.keys.length === 1 ? "its key" : "its keys"} ${happening.keys.join(" and ")}`;
+    case "config-refused":
+      return `goes on with the configuration it has: ${happening.reason}`;
+    case "config-waits":
+      return `takes over at its next start what was changed in its configuration: ${happening.changed.join(", ")}`;
+    case "link-driver":
+      return `reaches node ${happening.peer} over ${happening.driver === "udp" ? "UDP" : "HTTP/2"}: ${happening.reason}`;
     case "slow-reader":
       return `ended a stream of ${happening.path}: its reader stood still`;
     case "checkpoint-made":
@@ -102,6 +123,11 @@ export function describe(happening: Happening): string {
   }
 }
 
+function keyChange({ added, gone }: { readonly added: readonly string[]; readonly gone: readonly string[] }): string {
+  const parts = [...added.map((key) => `${key} is new`), ...gone.map((key) => `${key} is gone`)];
+  return parts.join(", ");
+}
+
 /** Of whoever coordinated before this node won. */
 function before(why: RoleReason): string {
   return why === "first" || why === "released" ? reasons[why] : `of its predecessor, ${reasons[why]}`;
@@ -118,6 +144,7 @@ const troubles: readonly Happening["kind"][] = [
   "unready",
   "stalled",
   "overloaded",
+  "config-refused",
   "slow-reader",
   "damage-found",
   "disk-full",

@@ -5,6 +5,7 @@
 import type { GroupId, NodeId } from "../../core/ids.ts";
 import type { GroupView, NodeView } from "../../core/view.ts";
 import type { NodeHealth } from "../embedded/health.ts";
+import type { DriverName, PeerStats } from "../link/link.ts";
 import type { Happening } from "./event.ts";
 
 /** A merge that waits for less is nothing to speak of. */
@@ -24,6 +25,8 @@ export interface Observed {
   /** Requests refused since the process started. */
   readonly refused: () => number;
   readonly health?: NodeHealth | undefined;
+  /** How peers are reached. */
+  readonly links?: () => readonly Pick<PeerStats, "peer" | "driver" | "reason" | "connectedSince">[];
 }
 
 export class Observer {
@@ -38,6 +41,7 @@ export class Observer {
   #draining = false;
   #refused = 0;
   #overload: { readonly since: number; readonly refusedBefore: number; at: number } | null = null;
+  readonly #drivers = new Map<NodeId, DriverName>();
   readonly #counted = new Map<string, number>();
   #fullSince: number | null = null;
 
@@ -50,6 +54,7 @@ export class Observer {
     const view = this.#observed.view();
     for (const group of view.groups) this.#lookAtRoles(group);
     this.#lookAtPeers(view);
+    this.#lookAtLinks();
     this.#lookAtMerges(view);
     this.#lookAtDoor();
     this.#lookAtHealth();
@@ -90,6 +95,14 @@ export class Observer {
           afterMs: Number.isFinite(before.heardAt) ? heardAt - before.heardAt : null,
         });
       }
+    }
+  }
+
+  #lookAtLinks(): void {
+    for (const { peer, driver, reason, connectedSince } of this.#observed.links?.() ?? []) {
+      if (connectedSince === null || this.#drivers.get(peer) === driver) continue;
+      this.#drivers.set(peer, driver);
+      this.#tell({ kind: "link-driver", peer: this.#observed.names.node(peer), driver, reason });
     }
   }
 

@@ -18,24 +18,26 @@ export function addClusterRoutes(app: Hono, front: Front): void {
   add("/v1/cluster", (status) => ({ ...status }));
   add("/v1/nodes", ({ nodes }) => ({ nodes }));
   add("/v1/groups", ({ groups }) => ({ groups }));
-  add("/v1/links", (status) => ({ links: linksOf(context, status) }));
+  add("/v1/links", (status) => ({ links: linksOf(context, status), counts: context.metrics?.linkCounts?.() ?? null }));
 }
 
-/** One per other node: what the core heard, and what the link counted if it does. */
+/** One per other node: what the core heard, and what the link's driver knows where there is one. */
 function linksOf({ view, now, metrics }: AppContext, status: ClusterStatus): Record<string, unknown>[] {
   const peers = new Map(view().peers.map((peer) => [peer.node, peer]));
-  const counted = metrics?.links?.() ?? [];
+  const links = new Map((metrics?.links?.() ?? []).map((link) => [link.peer, link]));
   return status.nodes.filter(({ name }) => name !== status.node).map(({ id, name, region, connected, rttMs }) => {
     const peer = peers.get(id);
+    const link = links.get(name);
     const heard = peer !== undefined && Number.isFinite(peer.heardAt);
     return {
+      ...link,
       peer: name,
       region,
-      connected,
-      rttMs,
+      connected: link === undefined ? connected : link.connectedMs !== null,
+      // Heartbeats measure it as well, but pass through two event loops.
+      rttMs: link?.rttMs ?? rttMs,
       suspected: peer?.suspected ?? false,
       heardMsAgo: heard ? Math.max(0, Math.round(now().mono - peer.heardAt)) : null,
-      ...counted.find((link) => link.peer === name),
     };
   });
 }

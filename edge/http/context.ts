@@ -9,6 +9,7 @@ import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.
 import type { ServiceStats } from "../../services/services.ts";
 import type { NodeHealth } from "../embedded/health.ts";
 import type { Events } from "../events/events.ts";
+import type { LinkCounts, PeerStats, UdpPath } from "../link/link.ts";
 import type { Admission } from "./admission.ts";
 import type { HistogramView } from "./histogram.ts";
 
@@ -50,21 +51,13 @@ export interface JournalStats {
   readonly failed?: string;
 }
 
-/** Counters of one peer's link since the process started. All optional: a driver reports what it knows. */
-export interface LinkStats {
+/** One peer's link, as its driver tells; what that does not know is null. Counters since the process started. */
+export interface LinkStats extends Omit<PeerStats, "peer" | "connectedSince" | "udp"> {
   /** Name of the peer's node. */
   readonly peer: string;
-  readonly transport: string;
-  readonly connected?: boolean;
-  readonly rttMs?: number | null;
-  readonly sentBytes?: number;
-  readonly receivedBytes?: number;
-  readonly sentMessages?: number;
-  readonly receivedMessages?: number;
-  readonly lost?: number;
-  readonly retransmits?: number;
-  readonly reconnects?: number;
-  readonly queuedBytes?: number;
+  /** How long the connection has lasted; null while there is none. */
+  readonly connectedMs: number | null;
+  readonly udp: Omit<UdpPath, "failingSince"> & { readonly failingMs: number | null } | null;
 }
 
 export interface ProcessStats {
@@ -78,6 +71,7 @@ export interface ProcessStats {
 export interface MetricsSources {
   readonly journal?: () => JournalStats;
   readonly links?: () => readonly LinkStats[];
+  readonly linkCounts?: () => LinkCounts;
   readonly process?: () => ProcessStats;
   readonly services?: () => ServiceStats;
 }

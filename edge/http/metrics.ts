@@ -4,63 +4,8 @@
  */
 import { ballotNode } from "../../core/ids.ts";
 import type { Front } from "./endpoint.ts";
-import type { HistogramView } from "./histogram.ts";
-
-type Labels = Readonly<Record<string, string | number>>;
-
-/** Collects lines; every metric's samples stand together behind its help. */
-class Page {
-  readonly #lines: string[] = [];
-
-  gauge(name: string, help: string, samples: Iterable<readonly [Labels, number]>): void {
-    this.#family(name, help, "gauge", samples);
-  }
-
-  counter(name: string, help: string, samples: Iterable<readonly [Labels, number]>): void {
-    this.#family(name, help, "counter", samples);
-  }
-
-  histogram(name: string, help: string, samples: Iterable<readonly [Labels, HistogramView]>): void {
-    this.#head(name, help, "histogram");
-    for (const [labels, { bounds, counts, sum }] of samples) {
-      let total = 0;
-      bounds.forEach((bound, index) => {
-        total += counts[index]!;
-        this.#sample(`${name}_bucket`, { ...labels, le: bound }, total);
-      });
-      total += counts[bounds.length]!;
-      this.#sample(`${name}_bucket`, { ...labels, le: "+Inf" }, total);
-      this.#sample(`${name}_sum`, labels, sum);
-      this.#sample(`${name}_count`, labels, total);
-    }
-  }
-
-  toString(): string {
-    return this.#lines.join("\n") + "\n";
-  }
-
-  #family(name: string, help: string, type: string, samples: Iterable<readonly [Labels, number]>): void {
-    let headed = false;
-    for (const [labels, value] of samples) {
-      if (!headed) this.#head(name, help, type);
-      headed = true;
-      this.#sample(name, labels, value);
-    }
-  }
-
-  #head(name: string, help: string, type: string): void {
-    this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
-  }
-
-  #sample(name: string, labels: Labels, value: number): void {
-    const list = Object.entries(labels).map(([label, text]) => `${label}="${escape(String(text))}"`).join(",");
-    this.#lines.push(`${name}${list === "" ? "" : `{${list}}`} ${value}`);
-  }
-}
-
-function escape(text: string): string {
-  return text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
-}
+import { writeLinks } from "./metrics_links.ts";
+import { type Labels, Page, some } from "./metrics_page.ts";
 
 export function metricsText(front: Front): string {
   const page = new Page();
@@ -147,47 +92,6 @@ function writeMerges(page: Page, { context: { view, now, names, metrics } }: Fro
   page.gauge("carillon_log_bytes", "Records held.", logs.map(({ label, bytes }) => [label, bytes] as const));
 }
 
-function writeLinks(page: Page, { context: { view, names, metrics } }: Front): void {
-  const links = metrics?.links?.() ?? [];
-  const transport = new Map(links.map((link) => [link.peer, link.transport]));
-  page.gauge(
-    "carillon_link_rtt_seconds",
-    "Round trip between two nodes, smoothed.",
-    view().peers.flatMap(({ node, rttMs }) =>
-      rttMs === null ? [] : [[{ peer: names.node(node), transport: transport.get(names.node(node)) ?? "" }, rttMs / 1_000] as const]
-    ),
-  );
-  page.gauge(
-    "carillon_link_suspected",
-    "1 while the peer's heartbeats are overdue.",
-    view().peers.map(({ node, suspected }) => [{ peer: names.node(node) }, suspected ? 1 : 0] as const),
-  );
-  const counters = {
-    sentBytes: ["carillon_link_sent_bytes_total", "Bytes sent."],
-    receivedBytes: ["carillon_link_received_bytes_total", "Bytes received."],
-    sentMessages: ["carillon_link_sent_messages_total", "Messages sent."],
-    receivedMessages: ["carillon_link_received_messages_total", "Messages received."],
-    lost: ["carillon_link_lost_total", "Messages given up."],
-    retransmits: ["carillon_link_retransmits_total", "Packets sent again."],
-    reconnects: ["carillon_link_reconnects_total", "Connections made anew."],
-  } as const;
-  for (const [field, [name, help]] of Object.entries(counters)) {
-    page.counter(
-      name,
-      help,
-      links.flatMap((link) => {
-        const value = link[field as keyof typeof counters];
-        return value === undefined ? [] : [[{ peer: link.peer, transport: link.transport }, value] as const];
-      }),
-    );
-  }
-  page.gauge(
-    "carillon_link_queued_bytes",
-    "Bytes waiting to be sent.",
-    links.flatMap(({ peer, transport, queuedBytes }) => queuedBytes === undefined ? [] : [[{ peer, transport }, queuedBytes] as const]),
-  );
-}
-
 function writeDoor(page: Page, { admission, events }: Front): void {
   const { requests, room, bytes, streams, refused } = admission.stats();
   page.gauge("carillon_admission_requests", "Requests under way.", [[{}, requests]]);
@@ -255,9 +159,4 @@ function writeMachine(page: Page, { context: { metrics } }: Front): void {
   }
   if (residentBytes !== undefined) page.gauge("process_resident_memory_bytes", "Resident memory.", [[{}, residentBytes]]);
   if (cpuSeconds !== undefined) page.counter("process_cpu_seconds_total", "CPU time, user and system.", [[{}, cpuSeconds]]);
-}
-
-/** A sample without labels, if it is known. */
-function some(value: number | undefined): (readonly [Labels, number])[] {
-  return value === undefined ? [] : [[{}, value]];
 }

@@ -53,14 +53,16 @@ function messageBytesMax(message: Message): number {
 
 export class FrameReader {
   readonly #onFrame: (frame: Uint8Array) => void;
+  readonly #bytesMax: number;
   /** A frame, or its header, of which the rest is still to come. */
   #partial: Uint8Array | null = null;
   #filled = 0;
   #inHeader = false;
 
   /** `onFrame` gets views into the chunks, or a buffer of its own for a frame that came in pieces. */
-  constructor(onFrame: (frame: Uint8Array) => void) {
+  constructor(onFrame: (frame: Uint8Array) => void, bytesMax: number = frameBytesMax) {
     this.#onFrame = onFrame;
+    this.#bytesMax = bytesMax;
   }
 
   /** The chunk must not be written to afterwards. Throws DecodeError for a length no frame has, and whatever `onFrame` throws. */
@@ -71,7 +73,7 @@ export class FrameReader {
         at = this.#begin(frameHeaderBytes, true, chunk, at);
         continue;
       }
-      const length = frameLength(chunk, at);
+      const length = this.#length(chunk, at);
       at += frameHeaderBytes;
       if (chunk.byteLength - at < length) {
         at = this.#begin(length, false, chunk, at);
@@ -98,14 +100,13 @@ export class FrameReader {
     at += taken;
     if (this.#filled < partial.byteLength) return at;
     this.#partial = null;
-    if (this.#inHeader) return this.#begin(frameLength(partial, 0), false, chunk, at);
+    if (this.#inHeader) return this.#begin(this.#length(partial, 0), false, chunk, at);
     this.#onFrame(partial);
     return at;
   }
-}
-
-function frameLength(bytes: Uint8Array, at: number): number {
-  const length = (bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24) >>> 0;
-  if (length === 0 || length > frameBytesMax) throw new DecodeError(`a frame claims ${length} bytes`);
-  return length;
+  #length(bytes: Uint8Array, at: number): number {
+    const length = (bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24) >>> 0;
+    if (length === 0 || length > this.#bytesMax) throw new DecodeError(`a frame claims ${length} bytes`);
+    return length;
+  }
 }

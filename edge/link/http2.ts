@@ -4,17 +4,16 @@
  */
 import { assert } from "../../core/assert.ts";
 import type { Envelope } from "../../core/effects.ts";
-import { CarillonError } from "../../core/errors.ts";
 import type { Millis, NodeId } from "../../core/ids.ts";
 import type { Topology } from "../../core/topology.ts";
 import { decodeMessage } from "../codec/message.ts";
 import type { HttpServer, Runtime } from "../runtime.ts";
+import { Caller } from "./call.ts";
 import { frameBytesMax, FrameWriter } from "./frames.ts";
-import type { Dial } from "./lane.ts";
-import { type Lane, laneOf, type Link, type LinkCounts, type LinkEvents, type PeerStats } from "./link.ts";
+import type { Identity } from "./identity.ts";
+import { laneOf, type Link, type LinkCounts, type LinkEvents, type PeerStats } from "./link.ts";
 import { Peer } from "./peer.ts";
-import { type Claim, Secret, secretLengthMin } from "./proof.ts";
-import { headerNames, LinkServer, streamPath } from "./server.ts";
+import { LinkServer, streamPath } from "./server.ts";
 
 const checkMs = 1_000;
 /** Sentences remembered so as not to repeat them; strangers must not make it a burden. */
@@ -22,21 +21,16 @@ const noticesMax = 64;
 
 export interface Http2LinkOptions {
   readonly runtime: Runtime;
-  readonly self: NodeId;
   readonly topology: Topology;
-  /** Shared by the nodes of the cluster and nobody else; at least 16 characters. */
-  readonly secret: string;
+  readonly identity: Identity;
   /** Port 0 picks one. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Simulated one-way distance to a peer, milliseconds; default none. */
   readonly delayMs?: (peer: NodeId) => Millis;
 }
 
-/** Listens; peers are added with `open`. Throws CarillonError `config` for a secret that is too short, and what binding throws. */
+/** Listens; peers are added with `open`. Throws what binding throws. */
 export async function openHttp2Link(options: Http2LinkOptions, events: LinkEvents): Promise<Link> {
-  if (options.secret.length < secretLengthMin) {
-    throw new CarillonError("config", `Cannot link nodes: the cluster secret must have at least ${secretLengthMin} characters`);
-  }
   const link = new Http2Link(options, events);
   await link.listen();
   return link;
@@ -45,7 +39,6 @@ export async function openHttp2Link(options: Http2LinkOptions, events: LinkEvent
 class Http2Link implements Link {
   readonly #options: Http2LinkOptions;
   readonly #events: LinkEvents;
-  readonly #secret: Secret;
   readonly #server: LinkServer;
   readonly #frames = new FrameWriter();
   readonly #peers = new Map<NodeId, Peer>();
@@ -54,11 +47,11 @@ class Http2Link implements Link {
   #handshakes = 0;
   #closed = false;
   #cancelCheck: () => void = () => {};
+  readonly #ignoreKeys: () => void;
 
   constructor(options: Http2LinkOptions, events: LinkEvents) {
     this.#options = options;
     this.#events = events;
-    this.#secret = new Secret(options.runtime, options.secret);
     this.#server = new LinkServer(options, {
       onOpen: (from) => {
         this.#handshakes++;
@@ -67,6 +60,10 @@ class Http2Link implements Link {
       },
       onFrame: (from, frame) => this.#receive(from, frame),
       onNotice: (sentence) => this.#notice(sentence),
+    });
+    this.#ignoreKeys = options.identity.roster.onChange(() => {
+      this.#server.review();
+      for (const peer of this.#peers.values()) peer.review();
     });
   }
 
@@ -82,7 +79,7 @@ class Http2Link implements Link {
   }
 
   open(peer: NodeId, address: string): void {
-    assert(peer !== this.#options.self, `Cannot link node ${peer} to itself`);
+    assert(peer !== this.#options.identity.self, `Cannot link node ${peer} to itself`);
     const existing = this.#peers.get(peer);
     if (this.#closed || existing?.address === address) return;
     existing?.close();
@@ -91,7 +88,7 @@ class Http2Link implements Link {
       name: this.#options.topology.nodes.find(({ id }) => id === peer)?.name ?? String(peer),
       address,
       delayMs: this.#options.delayMs?.(peer) ?? 0,
-      dial: (lane) => this.#dial(peer, address, lane),
+      call: (lane) => new Caller(this.#options.runtime, this.#options.identity, { to: peer, lane, url: `http://${address}${streamPath}` }),
       onUnreachable: () => this.#later(() => this.#events.onUnreachable(peer)),
       onNotice: (sentence) => this.#later(() => this.#events.onNotice(sentence)),
     });
@@ -122,6 +119,7 @@ class Http2Link implements Link {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelCheck();
+    this.#ignoreKeys();
     for (const peer of this.#peers.values()) peer.close();
     this.#server.close();
     await this.#http?.close();
@@ -132,24 +130,6 @@ class Http2Link implements Link {
     const message = decodeMessage(frame, false);
     this.#peers.get(from)?.received(frame.byteLength);
     this.#events.onMessage(from, message);
-  }
-
-  #dial(peer: NodeId, address: string, lane: Lane): Dial {
-    const { self, topology } = this.#options;
-    const claim: Claim = { cluster: topology.cluster, from: self, to: peer, lane };
-    const said = {
-      [headerNames.cluster]: claim.cluster,
-      [headerNames.from]: String(claim.from),
-      [headerNames.to]: String(claim.to),
-      [headerNames.lane]: String(claim.lane),
-      "content-type": "application/octet-stream",
-    };
-    return {
-      url: `http://${address}${streamPath}`,
-      headers: (nonce) =>
-        nonce === null ? said : { ...said, [headerNames.nonce]: nonce, [headerNames.proof]: this.#secret.proof(claim, nonce) },
-      nonceHeader: headerNames.nonce,
-    };
   }
 
   #checkLater(): void {

@@ -60,13 +60,20 @@ export interface Identity {
   readonly keys: readonly KeyPair[];
 }
 
-/** With which key to introduce ourselves: the first of those we are listed with that we hold. */
-export function ownKey({ self, roster, keys }: Identity): KeyPair {
-  for (const listed of roster.keysOf(self)) {
-    const held = keys.find(({ publicKey }) => keyText(publicKey) === keyText(listed));
-    if (held !== undefined) return held;
-  }
-  return keys[0]!;
+/** With which keys to introduce ourselves, in this order: those of which we are listed that we hold. */
+export function ownKeys({ self, roster, keys }: Identity): readonly KeyPair[] {
+  const listed = roster.keysOf(self).flatMap((key) => keys.find(({ publicKey }) => keyText(publicKey) === keyText(key)) ?? []);
+  return listed.length > 0 ? listed : keys.slice(0, 1);
+}
+
+/** The first of them. */
+export function ownKey(identity: Identity): KeyPair {
+  return ownKeys(identity)[0]!;
+}
+
+/** Whether one of `keys` is this one. The files may have been read anew: what counts is what is in them. */
+export function holds(keys: readonly KeyPair[], publicKey: Uint8Array): boolean {
+  return keys.some((key) => keyText(key.publicKey) === keyText(publicKey));
 }
 
 const keyPrefix = "ck1_";

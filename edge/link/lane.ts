@@ -5,21 +5,16 @@
  */
 import type { Millis } from "../../core/ids.ts";
 import type { OutgoingStream, Runtime } from "../runtime.ts";
+import { type Caller, headerNames } from "./call.ts";
 import { Queue } from "./queue.ts";
+import { recordBytesMax, type Sealer } from "./records.ts";
 
 const backoffFirstMs = 20;
 const backoffLastMs = 1_000;
 /** A connection that lasted this long was a good one: the next break starts with the first backoff again. */
 const goodMs = 1_000;
 const connectMs = 5_000;
-
-/** What the lane needs to connect: where, and what to say. */
-export interface Dial {
-  readonly url: string;
-  /** Headers for the first attempt (`null`) and for the answer to a challenge. */
-  headers(nonce: string | null): Readonly<Record<string, string>>;
-  readonly nonceHeader: string;
-}
+const empty: Uint8Array = new Uint8Array(0);
 
 export interface LaneEvents {
   onOpen(): void;
@@ -36,7 +31,7 @@ export interface LaneCounts {
 
 export class Lane {
   readonly #runtime: Runtime;
-  readonly #dial: Dial;
+  readonly #caller: Caller;
   readonly #events: LaneEvents;
   readonly #counts: LaneCounts;
   readonly #queue: Queue;
@@ -47,6 +42,9 @@ export class Lane {
 
   #state: "waiting" | "connecting" | "open" | "closed" = "waiting";
   #stream: OutgoingStream | null = null;
+  #sealer: Sealer | null = null;
+  /** What has been taken from the queue and not been sealed yet. */
+  #taken: Uint8Array = empty;
   #full = false;
   #flushing = false;
   #openSince: Millis | null = null;
@@ -58,12 +56,12 @@ export class Lane {
 
   constructor(
     runtime: Runtime,
-    dial: Dial,
+    caller: Caller,
     options: { readonly queueBytesMax: number; readonly delayMs: Millis; readonly counts: LaneCounts },
     events: LaneEvents,
   ) {
     this.#runtime = runtime;
-    this.#dial = dial;
+    this.#caller = caller;
     this.#events = events;
     this.#counts = options.counts;
     this.#queue = new Queue(options.queueBytesMax);
@@ -99,6 +97,11 @@ export class Lane {
     if (this.#state === "connecting" || this.#state === "open") this.#broken(reason);
   }
 
+  /** Keys have changed: gives up a connection that rests on one that is not to be used any more. */
+  review(): void {
+    if (!this.#caller.stands) this.renew("a key of this connection is not listed any more");
+  }
+
   close(): void {
     this.#end();
     this.#state = "closed";
@@ -117,12 +120,21 @@ export class Lane {
   #flush(): void {
     this.#flushing = false;
     while (this.#state === "open" && !this.#full) {
-      const next = this.#queue.take();
-      if (next === null) return;
-      this.#counts.sent += next.frames;
-      this.#counts.sentBytes += next.bytes.byteLength;
-      this.#full = !this.#stream!.write(next.bytes);
+      if (this.#taken.byteLength === 0) {
+        const next = this.#queue.take();
+        if (next === null) return;
+        this.#counts.sent += next.frames;
+        this.#counts.sentBytes += next.bytes.byteLength;
+        this.#taken = next.bytes;
+      }
+      const part = this.#taken.subarray(0, recordBytesMax);
+      this.#taken = this.#taken.subarray(part.byteLength);
+      this.#write(part);
     }
+  }
+
+  #write(plain: Uint8Array): void {
+    this.#full = !this.#stream!.write(this.#sealer!.seal(plain));
   }
 
   #connect(nonce: string | null): void {
@@ -130,13 +142,20 @@ export class Lane {
     this.#state = "connecting";
     const attempt = ++this.#attempt;
     const current = (): boolean => attempt === this.#attempt;
+    const headers = this.#caller.headers(nonce);
+    if (headers === null) return this.#broken("no key of it is listed");
     let challenge: string | null = null;
-    this.#stream = this.#runtime.openStream(this.#dial.url, this.#dial.headers(nonce), {
+    this.#stream = this.#runtime.openStream(this.#caller.url, headers, {
       onAnswer: (status, header) => {
-        if (status === 401 && nonce === null) challenge = header(this.#dial.nonceHeader);
+        if (!current()) return;
+        if (status === 401 && nonce === null) challenge = header(headerNames.nonce);
+        if (status === 200) this.#sealer = this.#caller.accept(header);
+        if (status === 403) this.#caller.refused();
       },
       onOpen: () => {
-        if (current()) this.#opened();
+        if (!current()) return;
+        if (this.#sealer === null) this.#broken("whoever answers there is not the node we mean");
+        else this.#opened();
       },
       onDrain: () => {
         if (!current()) return;
@@ -158,6 +177,8 @@ export class Lane {
     this.#full = false;
     this.#openSince = this.#now();
     this.#events.onOpen();
+    // The peer waits for a first record, whether there is something to say or not.
+    this.#write(empty);
     this.#flush();
   }
 
@@ -181,6 +202,8 @@ export class Lane {
     this.#cancelArrival();
     this.#stream?.close();
     this.#stream = null;
+    this.#sealer = null;
+    this.#taken = empty;
     this.#openSince = null;
     this.#counts.dropped += this.#queue.clear() + this.#far.length;
     this.#far.length = 0;

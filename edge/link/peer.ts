@@ -1,7 +1,8 @@
 /** The outgoing half towards one peer: its lanes, opened when first used, and whether it is heard at all. */
 import type { Millis, NodeId } from "../../core/ids.ts";
 import type { Runtime } from "../runtime.ts";
-import { type Dial, Lane, type LaneCounts } from "./lane.ts";
+import type { Caller } from "./call.ts";
+import { Lane, type LaneCounts } from "./lane.ts";
 import { controlLane, type Lane as LaneNumber, type PeerStats } from "./link.ts";
 
 const controlQueueBytesMax: number = 4 << 20;
@@ -17,7 +18,7 @@ export interface PeerOptions {
   readonly name: string;
   readonly address: string;
   readonly delayMs: Millis;
-  dial(lane: LaneNumber): Dial;
+  call(lane: LaneNumber): Caller;
   onUnreachable(): void;
   onNotice(sentence: string): void;
 }
@@ -71,6 +72,11 @@ export class Peer {
     }
   }
 
+  /** Keys have changed. */
+  review(): void {
+    for (const lane of this.#lanes.values()) lane.review();
+  }
+
   stats(): PeerStats {
     let queuedBytes = 0;
     for (const lane of this.#lanes.values()) queuedBytes += lane.queuedBytes;
@@ -102,7 +108,7 @@ export class Peer {
     if (existing !== undefined) return existing;
     const { delayMs } = this.#options;
     const bytesMax = number === controlLane ? controlQueueBytesMax : queueBytesMax;
-    const lane = new Lane(this.#runtime, this.#options.dial(number), { queueBytesMax: bytesMax, delayMs, counts: this.#counts }, {
+    const lane = new Lane(this.#runtime, this.#options.call(number), { queueBytesMax: bytesMax, delayMs, counts: this.#counts }, {
       onOpen: () => this.#works(),
       onBroken: (reason, wasOpen) => {
         if (wasOpen && number === controlLane) this.#options.onUnreachable();
@@ -125,7 +131,7 @@ export class Peer {
     const worthTelling = refused || this.#now() - this.#failingSince >= tellMs;
     if (!worthTelling || reason === this.#told) return;
     this.#told = reason;
-    const hint = refused ? " (another cluster secret, another cluster, or another node at this address)" : "";
+    const hint = refused ? " (our key is not listed there, or its key here; or it is of another cluster)" : "";
     this.#options.onNotice(`Cannot reach node ${this.#options.name} at ${this.address}: ${reason}${hint}`);
   }
 

@@ -1,13 +1,13 @@
 /**
  * The machine as a command sees it: arguments, files, the terminal, signals and child processes. Written on `node:`
- * builtins that Bun, Deno and Node all have; only the command line and the build use it, the product's hot paths never.
+ * builtins that Bun, Deno and Node all have; only the command line, the build and key files use it, the product's hot paths never.
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 
 export const environment: Readonly<Record<string, string | undefined>> = process.env;
@@ -91,6 +91,12 @@ export function onSignals(callback: (signal: "SIGINT" | "SIGTERM") => void): () 
   };
 }
 
+/** The signal that asks a program to look at its configuration again; returns how to stop listening. */
+export function onHangup(callback: () => void): () => void {
+  process.on("SIGHUP", callback);
+  return () => void process.off("SIGHUP", callback);
+}
+
 // ── Files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Null if there is no such file; anything else that goes wrong throws. */
@@ -105,6 +111,45 @@ export async function readTextIfThere(path: string): Promise<string | null> {
 
 export function readTextNow(path: string): string {
   return readFileSync(path, "utf8");
+}
+
+/** A file and who may read it besides its owner (`0o077` of its mode; null where the system has no modes). Null if it is not there. */
+export async function readPrivateText(path: string): Promise<{ readonly text: string; readonly othersMay: number | null } | null> {
+  const file = await open(path, "r").catch((error: { code?: string }): null => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (file === null) return null;
+  try {
+    const { mode } = await file.stat();
+    return { text: await file.readFile("utf8"), othersMay: process.platform === "win32" ? null : mode & 0o077 };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Durably, for its owner alone. False, and nothing is written, if there is a file of that name. */
+export async function createPrivateText(path: string, text: string): Promise<boolean> {
+  const file = await open(path, "wx", 0o600).catch((error: { code?: string }): null => {
+    if (error.code === "EEXIST") return null;
+    throw error;
+  });
+  if (file === null) return false;
+  try {
+    await file.writeFile(text);
+    await file.sync();
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The file holds either the old text or the new, durably, for its owner alone. */
+export async function replacePrivateText(path: string, text: string): Promise<void> {
+  // One that was left behind by an end in between holds nothing that counts.
+  await rm(`${path}.new`, { force: true });
+  await createPrivateText(`${path}.new`, text);
+  await rename(`${path}.new`, path);
 }
 
 export function readBytes(path: string): Promise<Uint8Array> {
@@ -133,6 +178,11 @@ export async function isDirectory(path: string): Promise<boolean> {
 
 export async function fileBytes(path: string): Promise<number> {
   return (await stat(path)).size;
+}
+
+/** The directory a path is in; `.` for a bare name. */
+export function directoryOf(path: string): string {
+  return dirname(path);
 }
 
 export function joinPath(...parts: readonly string[]): string {

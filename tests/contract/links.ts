@@ -4,11 +4,12 @@ import { parseTopology } from "../../core/topology.ts";
 import { openHttp2Link } from "../../edge/link/http2.ts";
 import type { Link } from "../../edge/link/link.ts";
 import type { Runtime } from "../../edge/runtime.ts";
+import { testIdentity, testKey } from "../harness/identity.ts";
 import { equal, eventually, ok, test } from "./check.ts";
 
 export function links(runtime: Runtime): void {
   test("links: messages cross both ways, small ones and large ones", () => crossing(runtime));
-  test("links: another secret is refused, and both sides say so", () => refused(runtime));
+  test("links: a key that is not listed is refused, and both sides say so", () => refused(runtime));
   test("links: a peer that comes back is found again", () => returning(runtime));
 }
 
@@ -22,11 +23,13 @@ interface End {
   readonly notices: string[];
 }
 
-async function end(runtime: Runtime, self: number, secret = "a secret of this test", port = 0): Promise<End> {
+async function end(runtime: Runtime, self: number, options: { readonly key?: number; readonly port?: number } = {}): Promise<End> {
   const heard: Message[] = [];
   const unreachable: number[] = [];
   const notices: string[] = [];
-  const link = await openHttp2Link({ runtime, self, topology, secret, listen: { host: "127.0.0.1", port } }, {
+  const { cryptography } = runtime;
+  const identity = { ...testIdentity(cryptography, topology, self), keys: [testKey(cryptography, options.key ?? self)] };
+  const link = await openHttp2Link({ runtime, topology, identity, listen: { host: "127.0.0.1", port: options.port ?? 0 } }, {
     onMessage: (_, message) => heard.push(message),
     onUnreachable: (peer) => unreachable.push(peer),
     onNotice: (sentence) => notices.push(sentence),
@@ -53,11 +56,11 @@ async function crossing(runtime: Runtime): Promise<void> {
 }
 
 async function refused(runtime: Runtime): Promise<void> {
-  const [a, b] = [await end(runtime, 1), await end(runtime, 2, "quite another secret")];
+  const [a, b] = [await end(runtime, 1, { key: 9 }), await end(runtime, 2)];
   a.link.open(2, b.link.address);
   await eventually("both have said it", () => a.notices.length > 0 && b.notices.length > 0);
-  ok(a.notices[0]!.startsWith(`Cannot reach node b at ${b.link.address}: the peer answered 401`), a.notices[0]!);
-  equal(b.notices, ["Cannot accept a link stream from node 1: it does not have our cluster secret"]);
+  ok(a.notices[0]!.startsWith(`Cannot reach node b at ${b.link.address}: the peer answered 403`), a.notices[0]!);
+  equal(b.notices, ["Cannot accept a link stream that says it is node 1's: its key is not one that is listed for this node"]);
   await Promise.all([a.link.close(), b.link.close()]);
 }
 
@@ -70,7 +73,7 @@ async function returning(runtime: Runtime): Promise<void> {
   const port = Number(b.link.address.split(":")[1]);
   await b.link.close();
   await eventually("the host is told", () => a.unreachable.length === 1);
-  b = await end(runtime, 2, undefined, port);
+  b = await end(runtime, 2, { port });
   await eventually("it is connected again", () => a.link.stats()[0]!.connectedSince !== null);
   a.link.send({ to: [2], message: ask });
   await eventually("it has come again", () => b.heard.length === 1);

@@ -9,6 +9,7 @@ import { parseTopology } from "../../core/topology.ts";
 import type { Runtime } from "../../edge/runtime.ts";
 import { type RunningNode, startNode } from "../../edge/start_node.ts";
 import { equal, eventually, test } from "./check.ts";
+import { testIdentity } from "../harness/identity.ts";
 
 const utf8 = new TextEncoder();
 
@@ -34,7 +35,7 @@ async function oneOrder(runtime: Runtime, durability: Durability): Promise<void>
       data: join(directory, `n${self}`),
       durability,
       link: { host: "127.0.0.1", port: ports[self - 1]! },
-      secret: "a secret of sixteen",
+      identity: testIdentity(runtime.cryptography, topology, self),
       log: () => {},
       onFatal: (error) => fatal.push(error.message),
     });

@@ -13,6 +13,7 @@ import { type CheckpointLimits, Checkpoints } from "../../edge/checkpoints/check
 import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
 import { type RunningNode, startNode } from "../../edge/start_node.ts";
 import { createServices, type Services } from "../../services/services.ts";
+import { testIdentity } from "../harness/identity.ts";
 
 /** Everything small, so that a few hundred writes are many checkpoints and a log that has been trimmed. */
 const small: Partial<CheckpointLimits> = { everyBytes: 20_000, lookMs: 20, answerMs: 500, retryMs: 100 };
@@ -49,7 +50,7 @@ class Node {
       durability,
       limits,
       link: topology.nodes.length === 1 ? null : { host: host!, port: Number(port) },
-      secret: "a secret of sixteen",
+      identity: testIdentity(runtime.cryptography, topology, self),
       log,
       onFatal: (error) => log(`fatal: ${error.message}`),
     });

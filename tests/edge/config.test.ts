@@ -1,7 +1,8 @@
 /** One story per rule of the configuration: what wins over what, and what a slip is answered with. */
 import { describe, expect, test } from "bun:test";
-import { checkSafety, type Config, loadConfig, loudly } from "../../edge/config.ts";
+import { checkSafety, type Config, loadConfig, loadOwn, loudly, type OwnSettings } from "../../edge/config.ts";
 import { settings, variableOf } from "../../edge/config/settings.ts";
+import { keyText } from "../../edge/link/identity.ts";
 import { version } from "../../edge/version.ts";
 
 interface Given {
@@ -17,9 +18,19 @@ function load(text: string | null, given: Given = {}): Config {
     flags: new Map(Object.entries(given.flags ?? {})),
     hostName: given.hostName ?? "box",
     readSecret: (path) => {
-      if (path === "/secrets/join") return "only the nodes know";
+      if (path === "/secrets/token") return "only users know";
       throw new Error("no such file");
     },
+  });
+}
+
+function own(text: string | null, flags: Record<string, string> = {}): OwnSettings {
+  return loadOwn({
+    ...(text === null ? {} : { file: { path: "carillon.toml", text } }),
+    environment: {},
+    flags: new Map(Object.entries(flags)),
+    hostName: "Box (1)",
+    readSecret: () => "",
   });
 }
 
@@ -32,22 +43,26 @@ function complaint(text: string | null, given: Given = {}): string {
   throw new Error("Cannot go on: this configuration was accepted");
 }
 
-const three = `
+/** Public keys as texts. */
+const keys = [1, 2, 3].map((byte) => keyText(new Uint8Array(32).fill(byte)));
+
+const two = `
 [node]
 name = "fra-1"
-[cluster]
-secret = "file:/secrets/join"
+[listen]
+token = "file:/secrets/token"
 [[nodes]]
 name = "fra-1"
 region = "fra"
+key = "${keys[0]}"
 link = "fra-1.internal:4101"
 http = "http://fra-1.internal:4100"
 [[nodes]]
 name = "iad-1"
 region = "iad"
+keys = ["${keys[1]}", "${keys[2]}"]
 link = "iad-1.internal:4101"
-[nodes_]
-`.replace("[nodes_]\n", "");
+`;
 
 describe("values", () => {
   test("an empty configuration is a node alone", () => {
@@ -58,7 +73,9 @@ describe("values", () => {
       http: { host: "127.0.0.1", port: 4100 },
       link: null,
       token: null,
-      secret: null,
+      keyFile: "./data/node.key",
+      keys: new Map(),
+      links: { driver: "auto", mtuBytesMax: null, trace: null },
       durability: "sync",
       topology: { cluster: "carillon", merge: "ts", nodes: [{ name: "box", region: "local" }] },
       delays: new Map(),
@@ -97,7 +114,7 @@ describe("values", () => {
   });
 
   test("nodes and groups become a topology", () => {
-    const config = load(`${three}
+    const config = load(`${two}
 [groups.fra]
 acceptors = ["fra-1"]
 keys = { from = "", to = "m" }
@@ -118,9 +135,16 @@ delays = { "fra-iad" = 44 }
       { name: "world", acceptors: ["fra-1", "iad-1"], leadMs: 90, spans: ["fra", "iad"] },
     ]);
     expect(config.delays).toEqual(new Map([["fra-iad", 44]]));
-    expect(config.secret).toBe("only the nodes know");
+    expect(config.token).toBe("only users know");
+    expect(config.keys).toEqual(new Map([["fra-1", [keys[0]!]], ["iad-1", [keys[1]!, keys[2]!]]]));
     // Peers were told a name, so it listens on every interface.
     expect(config.link).toEqual({ host: "0.0.0.0", port: 4101 });
+  });
+
+  test("an empty list of keys shuts a node out", () => {
+    const config = load(two.replace(/keys = .*/, "keys = []"));
+    expect([...config.keys]).toEqual([["fra-1", [keys[0]!]], ["iad-1", []]]);
+    checkSafety(config, false);
   });
 
   test("[nodes.NAME] says the same as [[nodes]]", () => {
@@ -131,9 +155,11 @@ delays = { "fra-iad" = 44 }
   });
 
   test("secrets come from files and variables, and are never shown", () => {
-    const config = load(`[listen]\ntoken = "env:TOKEN"\n[cluster]\nsecret = "plain"`, { environment: { TOKEN: "t" } });
-    expect([config.token, config.secret]).toEqual(["t", "plain"]);
-    expect(config.origins.filter((origin) => /token|secret/.test(origin.key)).map((origin) => origin.value)).toEqual(["env:TOKEN", "***"]);
+    const config = load(`[listen]\ntoken = "env:TOKEN"`, { environment: { TOKEN: "t" } });
+    const plain = load(`[listen]\ntoken = "plain"`);
+    expect([config.token, plain.token]).toEqual(["t", "plain"]);
+    const shown = [config, plain].map(({ origins }) => origins.find((origin) => origin.key === "listen.token")!.value);
+    expect(shown).toEqual(["env:TOKEN", "***"]);
   });
 
   test("an unknown variable is a warning, not an error: Kubernetes sets some", () => {
@@ -178,15 +204,15 @@ describe("complaints name the place and what was meant", () => {
     ],
     [
       "an own name",
-      three.replace('name = "fra-1"', 'name = "fra"'),
+      two.replace('name = "fra-1"', 'name = "fra"'),
       {},
       'Cannot use node.name "fra": it is not among the nodes fra-1, iad-1',
     ],
-    ["a secret file", `[cluster]\nsecret = "file:/nope"`, {}, "Cannot use cluster.secret: /nope cannot be read (no such file)"],
-    ["a secret variable", `[cluster]\nsecret = "env:NOPE"`, {}, "Cannot use cluster.secret: the variable NOPE is not set"],
+    ["a secret file", `[listen]\ntoken = "file:/nope"`, {}, "Cannot use listen.token: /nope cannot be read (no such file)"],
+    ["a secret variable", `[listen]\ntoken = "env:NOPE"`, {}, "Cannot use listen.token: the variable NOPE is not set"],
     [
       "a delay",
-      `${three}\n[dev]\ndelays = { "fra-idd" = 44 }`,
+      `${two}\n[dev]\ndelays = { "fra-idd" = 44 }`,
       {},
       'Cannot use [dev] delays "fra-idd": it must be two regions joined by "-"; there are fra, iad',
     ],
@@ -197,10 +223,47 @@ describe("complaints name the place and what was meant", () => {
       'Cannot use node "a": it has peers but no link address; add link = "host:4101" to it',
     ],
     [
-      "a secret that can be guessed",
-      three.replace(/secret = .*/, 'secret = "short"'),
+      "a secret, as clusters once had",
+      `[cluster]\nsecret = "file:/secrets/join"`,
       {},
-      "Cannot use cluster.secret: it must have at least 16 characters",
+      'Cannot use carillon.toml, [cluster]: "secret" is no more; nodes have keys instead. Run "carillon init" on each, paste the keys it prints into [[nodes]], and take the secret out',
+    ],
+    [
+      "key and keys",
+      two.replace("keys =", `key = "${keys[1]}"\nkeys =`),
+      {},
+      'Cannot use [[nodes]] "iad-1": it has both "key" and "keys"; put all of them in "keys"',
+    ],
+    [
+      "a key of two nodes",
+      two.replace(keys[1]!, keys[0]!),
+      {},
+      `Cannot use [[nodes]]: "fra-1" and "iad-1" have the same key, ${keys[0]}`,
+    ],
+    ["a key listed twice", two.replace(keys[1]!, keys[2]!), {}, `Cannot use [[nodes]] "iad-1": it lists the key ${keys[2]} twice`],
+    [
+      "a key cut short",
+      two.replace(keys[0]!, "ck1_abc"),
+      {},
+      'Cannot use [[nodes]] "fra-1": "ck1_abc" is no public key; those begin with ck1_, and "carillon init" prints them',
+    ],
+    [
+      "a private key in the list, which is not repeated",
+      two.replace(keys[0]!, "carillon-private-key-1 c2VjcmV0"),
+      {},
+      'Cannot use [[nodes]] "fra-1": that is a private key, which belongs nowhere but in its node\'s key file; make another',
+    ],
+    [
+      "a datagram that is too small",
+      `[link]\nmtu = 576`,
+      {},
+      "Cannot use link.mtu: it must be a whole number of bytes from 1200 to 65507, not 576",
+    ],
+    [
+      "a driver",
+      `[link]\ndriver = "tcp"`,
+      {},
+      'Cannot use link.driver: it must be "auto" or "udp" or "h2", not "tcp"',
     ],
     [
       "a line copied and not changed",
@@ -226,6 +289,34 @@ describe("complaints name the place and what was meant", () => {
   });
 });
 
+describe("a node by itself", () => {
+  test("needs no file, and its line follows from its settings", () => {
+    expect(own(null)).toEqual({
+      name: "Box1",
+      data: "./data",
+      keyFile: "./data/node.key",
+      node: { name: "Box1", link: "Box1:4101" },
+      listed: [],
+    });
+    const flags = { "node.name": "c", "node.region": "sin", "node.data": "/d/", "listen.link": "10.0.0.1:7", "listen.http": ":80" };
+    expect(own(two, flags)).toEqual({
+      name: "c",
+      data: "/d/",
+      keyFile: "/d/node.key",
+      node: { name: "c", region: "sin", link: "10.0.0.1:7", http: "http://c:80" },
+      listed: [],
+    });
+  });
+
+  test("is what the file says of it", () => {
+    expect(own(two, { "node.name": "iad-1", "node.key": "/keys/iad" })).toMatchObject({
+      keyFile: "/keys/iad",
+      node: { name: "iad-1", region: "iad", link: "iad-1.internal:4101" },
+      listed: [keys[1]!, keys[2]!],
+    });
+  });
+});
+
 describe("safety", () => {
   test("an open HTTP port needs a token or --insecure", () => {
     const open = load(null, { flags: { "listen.http": ":4100" } });
@@ -235,10 +326,14 @@ describe("safety", () => {
     expect(() => checkSafety(load(null), false)).not.toThrow();
   });
 
-  test("an open link needs a secret or --insecure", () => {
-    const open = load(three.replace(/\[cluster\]\n.*\n/, ""));
-    expect(() => checkSafety(open, false)).toThrow("set cluster.secret on every node");
-    expect(() => checkSafety(load(three), false)).not.toThrow();
+  test("nodes that link need keys, all of them, and --insecure is no way around it", () => {
+    const keyless = load(two.replace(/keys? = .*\n/g, ""));
+    const sentence = 'Cannot use [[nodes]] "fra-1", "iad-1": they have no key, and nodes that link know each other by their keys; ' +
+      'run "carillon init" on each and paste their lines key = "ck1_…"';
+    for (const insecure of [false, true]) expect(() => checkSafety(keyless, insecure)).toThrow(sentence);
+    expect(() => checkSafety(load(two.replace(/keys = .*\n/, "")), true)).toThrow('Cannot use [[nodes]] "iad-1": it has no key');
+    expect(() => checkSafety(load(two.replace(/keys = .*\n/, ""), { flags: { "durability.ack": "memory" } }), true)).toThrow("no key");
+    expect(() => checkSafety(load(two), false)).not.toThrow();
   });
 
   test("whatever is less than durable is said loudly", () => {

@@ -5,7 +5,8 @@ import { type DemoLayout, layOut, portsFrom } from "../../edge/cli/demo/layout.t
 import { parse } from "smol-toml";
 import { configText } from "../../edge/cli/demo/layout.ts";
 import { pasteable } from "../../edge/cli/demo.ts";
-import { loadConfig } from "../../edge/config.ts";
+import { checkSafety, loadConfig } from "../../edge/config.ts";
+import { newNodeKey } from "../../mod.ts";
 import { Running, runProgram } from "./program.ts";
 
 function layout(regions: readonly string[], nodesPerRegion = 1, roundTrips: readonly (readonly [string, number])[] = []): DemoLayout {
@@ -49,8 +50,9 @@ describe("on paper", () => {
 
   test("each node's configuration is one a node starts with", () => {
     const plan = layout(["fra", "iad", "sin"], 3);
+    const keys = new Map(plan.nodes.map(({ name }) => [name, newNodeKey().publicKey]));
     for (const node of plan.nodes) {
-      const text = configText(plan, node, { data: `/tmp/"odd"/${node.name}`, secret: "s".repeat(16), durability: "sync" });
+      const text = configText(plan, node, { data: `/tmp/"odd"/${node.name}`, durability: "sync", keys });
       expect(Object.keys(parse(text))).toContain("groups");
       const config = loadConfig({
         file: { path: "demo.toml", text },
@@ -65,6 +67,8 @@ describe("on paper", () => {
         node.linkPort,
         `/tmp/"odd"/${node.name}`,
       ]);
+      expect(config.keys.size).toBe(9);
+      checkSafety(config, false);
       expect(config.topology.groups!.map((group) => group.name)).toEqual(["fra", "iad", "sin", "world"]);
     }
   });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeEvent } from "../../edge/events/event.ts";
 import { type LocalCarillon, open } from "../../edge/open.ts";
+import { newKeyRing } from "../harness/node_keys.ts";
 import { freePorts } from "../harness/real_cluster.ts";
 
 const closers: (() => Promise<void>)[] = [];
@@ -24,11 +25,12 @@ const names = ["n1", "n2", "n3"];
 async function starter(groups: readonly object[]): Promise<(self: string) => Promise<Told>> {
   const ports = await freePorts(3);
   const nodes = names.map((name, index) => ({ name, link: `127.0.0.1:${ports[index]}` }));
+  const { keys, privateKeyOf } = newKeyRing(names);
   const directory = await mkdtemp(join(tmpdir(), "carillon-events-"));
   removals.push(() => rm(directory, { recursive: true, force: true }));
   return async (self) => {
     const events: NodeEvent[] = [];
-    const kept = { data: join(directory, self), durability: "async" } as const;
+    const kept = { data: join(directory, self), durability: "async", keys, privateKey: privateKeyOf(self) } as const;
     const node = await open({ ...kept, topology: { nodes, groups } as never, self, onEvent: (event) => events.push(event) });
     closers.push(() => node.close());
     return { node, events };

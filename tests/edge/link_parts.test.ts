@@ -1,12 +1,14 @@
-/** What a link is made of: frames cut from chunks, the outgoing queue, and the proof of the secret. */
+/** What a link is made of: frames cut from chunks, the outgoing queue, sealed records, words good once. */
 import { describe, expect, test } from "bun:test";
 import { runtime } from "#runtime";
 import type { Message } from "../../core/message.ts";
 import { DecodeError } from "../../edge/codec/bytes.ts";
 import { decodeMessage } from "../../edge/codec/message.ts";
 import { frameBytesMax, FrameReader, FrameWriter } from "../../edge/link/frames.ts";
-import { nonceLifeMs, Nonces, Secret } from "../../edge/link/proof.ts";
+import { Allowance } from "../../edge/link/allowance.ts";
+import { nonceLifeMs, Nonces } from "../../edge/link/nonces.ts";
 import { Queue } from "../../edge/link/queue.ts";
+import { Opener, recordBytesMax, recordsPerKey, Sealer } from "../../edge/link/records.ts";
 import type { Runtime } from "../../edge/runtime.ts";
 import { Random, randomMessage } from "../fuzz/random.ts";
 
@@ -116,44 +118,106 @@ describe("the outgoing queue", () => {
   });
 });
 
-describe("the proof", () => {
-  const claim = { cluster: "c", from: 1, to: 2, lane: 4 };
+describe("records", () => {
+  const { cryptography } = runtime;
+  const key = new Uint8Array(32).fill(7);
+  const opened: Uint8Array[] = [];
+  const opener = () => {
+    opened.length = 0;
+    return new Opener(cryptography, key, (plain) => opened.push(plain));
+  };
+
+  test("what was sealed comes out, whatever the cuts, and nothing of it can be read on the way", () => {
+    const random = new Random(5);
+    const canary = new TextEncoder().encode("a canary in the mine");
+    const plains = [canary, new Uint8Array(0), random.bytes(300), random.bytes(recordBytesMax), canary];
+    const sealer = new Sealer(cryptography, key);
+    const stream = joined(plains.map((plain) => sealer.seal(plain)));
+    expect(stream.length).toBe(plains.reduce((sum, plain) => sum + plain.length + 20, 0));
+    expect(Buffer.from(stream).includes(Buffer.from(canary))).toBe(false);
+    for (const most of [1, 7, 5_000, 200_000]) {
+      const ours = opener();
+      for (let at = 0; at < stream.length;) {
+        const end = at + 1 + random.below(most);
+        ours.push(stream.slice(at, end));
+        at = end;
+      }
+      expect(opened.map((plain) => Buffer.from(plain).toString("base64"))).toEqual(
+        plains.map((plain) => Buffer.from(plain).toString("base64")),
+      );
+    }
+  });
+
+  test("a record that is changed, left out, repeated or of another key ends it", () => {
+    const sealer = new Sealer(cryptography, key);
+    const records = ["one", "two", "three"].map((word) => sealer.seal(new TextEncoder().encode(word)));
+    const [one, two] = records as [Uint8Array, Uint8Array];
+    const changed = (at: number) => one.map((byte, index) => index === at ? byte ^ 1 : byte);
+    for (
+      const stream of [[changed(4)], [changed(one.length - 1)], [two], [one, one], [one, records[2]!], [
+        new Sealer(cryptography, new Uint8Array(32)).seal(one),
+      ]]
+    ) {
+      const ours = opener();
+      expect(() => stream.forEach((record) => ours.push(record))).toThrow("a record was not sealed by the peer, or not as the next one");
+      expect(opened.length).toBe(stream.length - 1);
+    }
+    expect(() => opener().push(new Uint8Array(Uint32Array.of(recordBytesMax + 17).buffer))).toThrow(
+      `a frame claims ${recordBytesMax + 17} bytes`,
+    );
+  });
+
+  test("both ends replace the key at the same record, without a word", () => {
+    const [sealer, ours] = [new Sealer(cryptography, key), opener()];
+    const plain = Uint8Array.of(1, 2, 3);
+    for (let count = 1; count <= 2 * recordsPerKey + 1; count++) {
+      const record = sealer.seal(plain);
+      ours.push(record);
+      if (count !== recordsPerKey && count !== recordsPerKey + 1) continue;
+      const nonce = new Uint8Array(12);
+      new DataView(nonce.buffer).setUint32(8, count - 1);
+      const underTheFirst = cryptography.aead(key).open(nonce, new Uint8Array(0), record.subarray(4));
+      expect(underTheFirst).toEqual(count === recordsPerKey ? plain : null);
+    }
+    expect(opened.length).toBe(2 * recordsPerKey + 1);
+  });
+});
+
+test("an allowance lets so many through at once, and so many a second", () => {
+  const allowance = new Allowance({ perSecond: 10, most: 3 });
+  const taken = (now: number) => Array.from({ length: 5 }, () => allowance.take(now)).filter((took) => took).length;
+  expect([taken(0), taken(0), taken(99), taken(200), taken(100_000)]).toEqual([3, 0, 0, 2, 3]);
+});
+
+describe("a nonce", () => {
   let mono = 1_000;
   const still: Runtime = { ...runtime, clock: { ...runtime.clock, now: () => ({ mono, wall: 0 }) } };
+  const spend = (nonces: Nonces, nonce: string): boolean => {
+    const good = nonces.isGood(nonce);
+    if (good) nonces.spend(nonce);
+    return good;
+  };
 
-  test("fits one secret, one claim and one nonce", () => {
-    const secret = new Secret(runtime, "correct horse battery");
-    const proof = secret.proof(claim, "n");
-    expect(proof).toMatch(/^[0-9a-f]{64}$/);
-    expect(secret.proves(claim, "n", proof)).toBe(true);
-    for (const other of [{ ...claim, cluster: "d" }, { ...claim, from: 3 }, { ...claim, to: 1 }, { ...claim, lane: 5 }]) {
-      expect(secret.proves(other, "n", proof)).toBe(false);
-    }
-    expect(secret.proves(claim, "m", proof)).toBe(false);
-    expect(secret.proves(claim, "n", proof.slice(1))).toBe(false);
-    expect(new Secret(runtime, "correct horse batterz").proves(claim, "n", proof)).toBe(false);
-  });
-
-  test("a nonce is good once, for a while, and only where it came from", () => {
+  test("is good once, for a while, and only where it came from", () => {
     const nonces = new Nonces(still);
     const [first, second, third] = [nonces.issue(), nonces.issue(), nonces.issue()];
-    expect([nonces.spend(first), nonces.spend(first)]).toEqual([true, false]);
+    expect([spend(nonces, first), spend(nonces, first)]).toEqual([true, false]);
     mono += nonceLifeMs;
-    expect(nonces.spend(second)).toBe(true);
+    expect(spend(nonces, second)).toBe(true);
     mono += 2;
-    expect(nonces.spend(third)).toBe(false);
-    expect(new Nonces(still).spend(nonces.issue())).toBe(false);
+    expect(spend(nonces, third)).toBe(false);
+    expect(new Nonces(still).isGood(nonces.issue())).toBe(false);
     const longer = nonces.issue().replace(/^0000000/, "0000001");
-    expect(nonces.spend(longer)).toBe(false);
-    for (const junk of ["", "x".repeat(78), "0".repeat(78)]) expect(nonces.spend(junk)).toBe(false);
+    expect(nonces.isGood(longer)).toBe(false);
+    for (const junk of ["", "x".repeat(78), "0".repeat(78)]) expect(nonces.isGood(junk)).toBe(false);
   });
 
-  test("spent nonces are remembered within bounds and forgotten in time", () => {
+  test("is remembered when spent, within bounds, and forgotten in time", () => {
     const nonces = new Nonces(still);
     let spent = 0;
-    while (nonces.spend(nonces.issue())) spent++;
+    while (spend(nonces, nonces.issue())) spent++;
     expect(spent).toBe(4_096);
     mono += nonceLifeMs + 2;
-    expect(nonces.spend(nonces.issue())).toBe(true);
+    expect(spend(nonces, nonces.issue())).toBe(true);
   });
 });

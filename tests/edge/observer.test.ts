@@ -4,6 +4,7 @@ import type { RoleChange, RoleReason } from "../../core/view.ts";
 import type { NodeView } from "../../core/view.ts";
 import type { NodeHealth } from "../../edge/embedded/health.ts";
 import { describe, type Happening } from "../../edge/events/event.ts";
+import type { DriverName } from "../../edge/link/link.ts";
 import { Observer } from "../../edge/events/observer.ts";
 
 /** A node that can be changed under the observer's eyes. */
@@ -19,6 +20,7 @@ class Scene {
   upTo = 0;
   repairs = { found: 0, repaired: 0 };
   full = false;
+  link: { driver: DriverName; reason: string; connectedSince: number | null } = { driver: "udp", reason: "", connectedSince: null };
   readonly #told: string[] = [];
   readonly #observer: Observer;
 
@@ -38,6 +40,7 @@ class Scene {
       draining: () => this.draining,
       refused: () => this.refused,
       health,
+      links: () => [{ peer: 2, ...this.link }],
     }, (happening: Happening) => this.#told.push(describe(happening)));
   }
 
@@ -132,6 +135,19 @@ test("a merge that stands still is told once, and that it goes on; one that only
   // A reader that has just begun to wait has no "since" yet.
   scene.blocked = { on: 2, since: Infinity };
   expect(scene.after(2_000)).toEqual([]);
+});
+
+test("how a peer is reached, once it is, and when that changes", () => {
+  const scene = new Scene();
+  expect(scene.after(0)).toEqual([]);
+  scene.link = { driver: "h2", reason: "the first to answer", connectedSince: 10_000 };
+  expect(scene.after(100)).toEqual(["reaches node n2 over HTTP/2: the first to answer"]);
+  scene.link = { driver: "udp", reason: "it answers", connectedSince: null };
+  expect(scene.after(100)).toEqual([]);
+  scene.link = { driver: "udp", reason: "it answers", connectedSince: 10_200 };
+  expect(scene.after(100)).toEqual(["reaches node n2 over UDP: it answers"]);
+  scene.link = { driver: "udp", reason: "it still does", connectedSince: 10_300 };
+  expect(scene.after(100)).toEqual([]);
 });
 
 test("an overload is one spell, however many it refuses", () => {

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CarillonError, type LocalCarillon, type NodeOptions, open } from "../../mod.ts";
+import { newKeyRing } from "../harness/node_keys.ts";
 import { freePorts } from "../harness/real_cluster.ts";
 
 let directory: string;
@@ -26,11 +27,14 @@ async function failure(options: NodeOptions): Promise<[string, string]> {
 async function three(name: string): Promise<LocalCarillon[]> {
   const ports = await freePorts(3);
   const nodes = ports.map((port, index) => ({ name: `n${index + 1}`, region: `r${index + 1}`, link: `127.0.0.1:${port}` }));
+  const { keys, privateKeyOf } = newKeyRing(nodes.map((node) => node.name));
   const opened = await Promise.all(nodes.map((node) =>
     open({
       data: join(directory, name, node.name),
       topology: { nodes },
       self: node.name,
+      keys,
+      privateKey: privateKeyOf(node.name),
       http: { host: "127.0.0.1", port: 0 },
       readyWithinMs: 10_000,
     })
@@ -86,7 +90,9 @@ test("what cannot be is refused with a sentence", async () => {
 test("a node that cannot get ready in time says what it waits for", async () => {
   const [port, other] = await freePorts(2);
   const nodes = [{ name: "a", link: `127.0.0.1:${port}` }, { name: "b", link: `127.0.0.1:${other}` }];
-  const [code, message] = await failure({ topology: { nodes }, self: "a", data: join(directory, "alone"), readyWithinMs: 100 });
+  const { keys, privateKeyOf } = newKeyRing(["a", "b"]);
+  const own = { self: "a", keys, privateKey: privateKeyOf("a") };
+  const [code, message] = await failure({ topology: { nodes }, ...own, data: join(directory, "alone"), readyWithinMs: 100 });
   expect([code, message]).toEqual([
     "joining",
     "Cannot get ready within 100 ms: group main has no coordinator yet; " +

@@ -13,8 +13,7 @@ import type { Durability } from "../../core/node.ts";
 import { formatPosition, type Position } from "../../core/position.ts";
 import { parseTopology, type Topology, type TopologyInput } from "../../core/topology.ts";
 import { type RunningNode, startNode, type StartNodeOptions } from "../../edge/start_node.ts";
-
-const secret = "a secret of sixteen";
+import { testIdentity } from "../harness/identity.ts";
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
@@ -41,7 +40,7 @@ function start(topology: Topology, self: NodeId, directory: string, more: Partia
     data: join(directory, `n${self}`),
     durability: "sync",
     link: topology.nodes.length === 1 ? null : { host: host!, port: Number(port) },
-    secret,
+    identity: testIdentity(runtime.cryptography, topology, self),
     log: () => {},
     onFatal: (error) => {
       throw error;
@@ -208,11 +207,13 @@ test("a directory in use, of another node or without need is refused, and nothin
       'Cannot start node 1: durability "sync" needs a data directory',
     );
     const three = await localTopology(3);
-    await expect(start(three, 1, join(directory, "three"), { secret: "short" })).rejects.toThrow(/secret must have at least 16/);
+    await expect(start(three, 1, join(directory, "three"), { identity: null })).rejects.toThrow(
+      "Cannot start node 1: it has peers and no keys to be known by",
+    );
     await (await start(three, 1, join(directory, "three"))).close();
     await (await start(topology, 1, directory)).close();
   }));
 
 function options(topology: Topology): Omit<StartNodeOptions, "durability"> {
-  return { runtime, topology, self: 1, link: null, secret: "", log: () => {}, onFatal: failed };
+  return { runtime, topology, self: 1, link: null, identity: null, log: () => {}, onFatal: failed };
 }

@@ -5,7 +5,9 @@ import { connect } from "node:net";
 import { parseTopology } from "../../core/topology.ts";
 import { openHttp2Link } from "../../edge/link/http2.ts";
 import type { Link } from "../../edge/link/link.ts";
-import { headerNames, streamPath } from "../../edge/link/server.ts";
+import { headerNames } from "../../edge/link/call.ts";
+import { streamPath } from "../../edge/link/server.ts";
+import { testIdentity } from "../harness/identity.ts";
 import { mutate } from "./mutate.ts";
 import { Random } from "./random.ts";
 
@@ -16,17 +18,20 @@ const text = (string: string): Uint8Array => new TextEncoder().encode(string);
 const preface = text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const settings = Uint8Array.of(0, 0, 0, 4, 0, 0, 0, 0, 0);
 const post = text(
-  `POST ${streamPath} HTTP/1.1\r\nhost: x\r\n${headerNames.cluster}: carillon\r\n${headerNames.from}: 2\r\n${headerNames.to}: 1\r\n` +
-    `${headerNames.lane}: 0\r\n${headerNames.nonce}: ${"0".repeat(78)}\r\n${headerNames.proof}: ${
-      "0".repeat(64)
-    }\r\ncontent-length: 4\r\n\r\nabcd`,
+  `POST ${streamPath} HTTP/1.1\r\nhost: x\r\n${headerNames.from}: 2\r\n${headerNames.lane}: 0\r\n` +
+    `${headerNames.nonce}: ${"0".repeat(78)}\r\n${headerNames.handshake}: ${"A".repeat(128)}\r\ncontent-length: 4\r\n\r\nabcd`,
 );
 const get = text(`GET ${streamPath} HTTP/1.1\r\nhost: x\r\n\r\n`);
 const seeds = [new Uint8Array(Buffer.concat([preface, settings])), post, get];
 
 async function open(self: number, heard: () => void): Promise<Link> {
   const topology = parseTopology({ nodes: [{ name: "a" }, { name: "b" }] });
-  return await openHttp2Link({ runtime, self, topology, secret: "a secret of this test", listen: { host: "127.0.0.1", port: 0 } }, {
+  return await openHttp2Link({
+    runtime,
+    topology,
+    identity: testIdentity(runtime.cryptography, topology, self),
+    listen: { host: "127.0.0.1", port: 0 },
+  }, {
     onMessage: heard,
     onUnreachable: () => {},
     onNotice: () => {},

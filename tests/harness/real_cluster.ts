@@ -1,9 +1,10 @@
 /** Nodes as real processes on loopback, to be killed, paused, cut off and started again. */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { newNodeKey } from "../../mod.ts";
 import { Relay } from "./relay.ts";
 
 const root = join(import.meta.dir, "../..");
@@ -89,6 +90,11 @@ export class RealNode {
     return this.#process.pid;
   }
 
+  /** Its private keys. */
+  get keyFile(): string {
+    return join(this.directory, "node.key");
+  }
+
   /** What it printed, in all its lives. */
   get output(): string {
     return existsSync(this.#outputFile) ? readFileSync(this.#outputFile, "utf8") : "";
@@ -161,7 +167,14 @@ export class RealCluster implements AsyncDisposable {
       (_, index) => new RealNode(`n${index + 1}`, [ports[index]!, ports[index + count]!], directory, command),
     );
     const relay = options.relay ? await Relay.start(new Map(nodes.map(({ name, linkPort }) => [name, linkPort]))) : null;
-    for (const node of nodes) await writeFile(node.config, configOf(node, nodes, relay, options));
+    const keys = new Map<string, string>();
+    for (const node of nodes) {
+      const { privateKey, publicKey } = newNodeKey();
+      await mkdir(node.directory);
+      await writeFile(node.keyFile, privateKey, { mode: 0o600 });
+      keys.set(node.name, publicKey);
+    }
+    for (const node of nodes) await writeFile(node.config, configOf(node, nodes, { ...options, keys, relay }));
     const cluster = new RealCluster(nodes, directory, relay);
     try {
       await options.beforeStart?.(nodes);
@@ -211,15 +224,19 @@ export class RealCluster implements AsyncDisposable {
 function configOf(
   self: RealNode,
   nodes: readonly RealNode[],
-  relay: Relay | null,
-  { durability = "sync", shape = "star" }: ClusterOptions,
+  { keys, relay, durability = "sync", shape = "star" }: Omit<ClusterOptions, "relay"> & {
+    readonly keys: ReadonlyMap<string, string>;
+    readonly relay: Relay | null;
+  },
 ): string {
   const linkPort = (node: RealNode): number => relay === null || node === self ? node.linkPort : relay.port(self.name, node.name);
   const lines = [
     `[node]\nname = "${self.name}"\ndata = ${JSON.stringify(self.directory)}`,
     `[listen]\nhttp = "127.0.0.1:${self.httpPort}"`,
     `[durability]\nack = "${durability}"`,
-    ...nodes.map((node) => `[[nodes]]\nname = "${node.name}"\nlink = "127.0.0.1:${linkPort(node)}"\nhttp = "${node.url}"`),
+    ...nodes.map((node) =>
+      `[[nodes]]\nname = "${node.name}"\nkey = "${keys.get(node.name)}"\nlink = "127.0.0.1:${linkPort(node)}"\nhttp = "${node.url}"`
+    ),
     `[groups.main]\nshape = "${shape}"\nkeys = { from = "" }`,
   ];
   return lines.join("\n") + "\n";

@@ -8,6 +8,7 @@ import { type RunningNode, startNode } from "../../edge/start_node.ts";
 import { createServices, type Services } from "../../services/services.ts";
 import { failure } from "../harness/failure.ts";
 import { twoGroups } from "../harness/services_cluster.ts";
+import { testIdentity } from "../harness/identity.ts";
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {
@@ -43,7 +44,7 @@ async function withCluster(use: (cluster: Cluster) => Promise<void>, merge: "ts"
         self: id,
         durability: "memory",
         link: { host, port: Number(port) },
-        secret: "a secret of sixteen",
+        identity: testIdentity(runtime.cryptography, topology, id),
         log: () => {},
         onFatal: (error) => {
           throw error;

@@ -86,7 +86,6 @@ export class Connection {
 
   #write(bytes: Uint8Array): boolean {
     if (!this.#open) return false;
-    this.#network.sent(this.#client.machine.id, bytes);
     this.#pending += bytes.byteLength;
     this.#full = this.#pending >= windowBytes || this.#network.buggify.strikes("early-full") !== null;
     this.#out.send(bytes.byteLength, () => this.#arrive(bytes));

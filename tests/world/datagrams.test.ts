@@ -46,7 +46,7 @@ async function pair(datagrams: Partial<DatagramFaults> = {}): Promise<Pair> {
     faults: { delayMinMs: 1, delayTypicalMs: 1, loss: 0, bytesPerMs: 1_000, datagrams: { ...harmless, ...datagrams } },
     machines,
     buggify,
-    events: { onSent: () => {}, onArrival: () => {} },
+    events: { onArrival: () => {} },
   });
   const [a, b] = [machines.get(1)!, machines.get(2)!];
   const runtimes = [a, b].map((machine) => simulatedRuntime(machine.begin(), network, 1, buggify)) as [Runtime, Runtime];

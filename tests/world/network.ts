@@ -26,8 +26,6 @@ export interface NetworkFaults {
 /** A lost piece is sent again after about this long. */
 const retransmitMs = 60;
 export interface NetworkEvents {
-  /** A link has written whole frames. */
-  onSent(from: NodeId, bytes: Uint8Array): void;
   /** So many bytes have reached the other side. */
   onArrival(from: NodeId, to: NodeId, bytes: number): void;
 }
@@ -155,10 +153,6 @@ export class Network {
     const waiting = this.#waiting.get(path) ?? new Set();
     this.#waiting.set(path, waiting.add(way));
     return false;
-  }
-
-  sent(from: NodeId, bytes: Uint8Array): void {
-    this.#events.onSent(from, bytes);
   }
 
   arrived(from: NodeId, to: NodeId, bytes: number): void {

@@ -26,6 +26,7 @@ import { Network } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import { simulatedRuntime } from "./runtime.ts";
 import { Workload } from "./work/workload.ts";
+import { testIdentity } from "../harness/identity.ts";
 
 /** After healing users go on for so long, and then everything has so long to come to its end. */
 const afterMs = 1_000;
@@ -67,7 +68,6 @@ export class World {
       machines: this.machines,
       buggify: this.#buggify,
       events: {
-        onSent: (from, bytes) => this.promises.said(from, bytes),
         onArrival: (from, to, bytes) => {
           this.counts.messages++;
           this.counts.bytes += bytes;
@@ -136,7 +136,7 @@ export class World {
       segmentBytes: plan.segmentBytes,
       without: plan.without,
       link: { host: `10.0.0.${machine.id}`, port: 4000 },
-      secret: "carillon in a simulated world",
+      identity: testIdentity(runtime.cryptography, plan.topology, machine.id),
       log: (sentence) => this.say(() => `n${machine.id} says: ${sentence}`),
       onFatal: (error) => this.#fatal(life, error),
     }).then((node) => this.#serve(life, node, runtime)).catch((error: Error) => this.#fatal(life, error));
@@ -183,7 +183,7 @@ export class World {
   /** As `edge/embedded/node.ts` does: services behind their newest checkpoints, then on with what has been ordered since. */
   async #serve(life: Life, node: RunningNode, runtime: Runtime): Promise<void> {
     if (!life.alive) return;
-    if (this.plan.durability !== "memory") this.promises.started(life.machine.id, node);
+    if (this.plan.durability !== "memory") this.#listen(life.machine.id, node);
     const { topology, serviceLimits, without, checkpoints: limits } = this.plan;
     const { clock } = runtime;
     const after = (ms: Millis, callback: () => void): () => void => clock.wakeAt(clock.now().mono + ms, callback);
@@ -205,6 +205,18 @@ export class World {
     Object.assign(life, { node, services, checkpoints });
     this.say(() => `n${life.machine.id} is up, ${node.recovery.records} records`);
     this.work.started(life);
+  }
+
+  /** To what the node says to others, before any link has made it unreadable. */
+  #listen(id: NodeId, node: RunningNode): void {
+    this.promises.started(id, node);
+    const { link } = node;
+    if (link === null) return;
+    const send = link.send.bind(link);
+    link.send = (envelope) => {
+      this.promises.said(id, envelope.message);
+      send(envelope);
+    };
   }
 
   #machine(id: NodeId, prng: Prng): Machine {

@@ -1,7 +1,10 @@
 /** The demonstration's nodes as processes of this same program: started, watched, killed, frozen, repaired, stopped. */
 import { CarillonError } from "../../../core/errors.ts";
-import { type Child, joinPath, makeDirectory, readTextIfThere, spawnSelf, writeText } from "../../runtime/system.ts";
+import { keyText } from "../../link/identity.ts";
+import { makeKeyFile } from "../../link/key_file.ts";
+import { type Child, joinPath, readTextIfThere, spawnSelf, writeText } from "../../runtime/system.ts";
 import { configText, type DemoLayout, type DemoNode } from "./layout.ts";
+import { runtime } from "#runtime";
 
 export type NodeState = "running" | "killed" | "frozen";
 
@@ -15,7 +18,6 @@ interface Member {
 
 export interface FleetOptions {
   readonly directory: string;
-  readonly secret: string;
   readonly durability: string;
 }
 
@@ -31,12 +33,16 @@ export class Fleet {
   /** Writes the configurations and starts every node; they are not ready yet. */
   static async start(layout: DemoLayout, options: FleetOptions): Promise<Fleet> {
     const members: Member[] = [];
+    const keys = new Map<string, string>();
+    for (const node of layout.nodes) {
+      const { keys: [pair] } = await makeKeyFile(joinPath(options.directory, node.name, "node.key"), runtime);
+      keys.set(node.name, keyText(pair!.publicKey));
+    }
     for (const node of layout.nodes) {
       const data = joinPath(options.directory, node.name);
-      await makeDirectory(data);
       const configFile = joinPath(options.directory, `${node.name}.toml`);
       const logFile = joinPath(options.directory, `${node.name}.log`);
-      await writeText(configFile, configText(layout, node, { ...options, data }), 0o600);
+      await writeText(configFile, configText(layout, node, { ...options, data, keys }), 0o600);
       members.push({ node, configFile, logFile, child: launch(configFile, logFile), state: "running" });
     }
     return new Fleet(members);

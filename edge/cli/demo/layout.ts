@@ -108,7 +108,7 @@ function world(regions: readonly string[], oneWay: (a: string, b: string) => num
 export function configText(
   layout: DemoLayout,
   node: DemoNode,
-  options: { readonly data: string; readonly secret: string; readonly durability: string },
+  options: { readonly data: string; readonly durability: string; readonly keys: ReadonlyMap<string, string> },
 ): string {
   const text = JSON.stringify;
   const lines = [
@@ -122,7 +122,6 @@ export function configText(
     `link = "127.0.0.1:${node.linkPort}"`,
     "[cluster]",
     'name = "demo"',
-    `secret = ${text(options.secret)}`,
     "[durability]",
     `ack = ${text(options.durability)}`,
   ];
@@ -131,6 +130,7 @@ export function configText(
       "[[nodes]]",
       `name = ${text(name)}`,
       `region = ${text(region)}`,
+      `key = ${text(options.keys.get(name))}`,
       `link = "127.0.0.1:${linkPort}"`,
       `http = "http://127.0.0.1:${httpPort}"`,
     );

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Histogram } from "../../../edge/http/app.ts";
 import { problems } from "../../../edge/http/problems.ts";
-import { startNodes, type TestCluster, type TestNode } from "./nodes.ts";
+import { startNodes, type TestCluster, type TestNode, udpLink } from "./nodes.ts";
 
 const syncs = new Histogram();
 syncs.observe(0.0002);
@@ -22,7 +22,8 @@ beforeAll(async () => {
         metrics: {
           services: () => cluster.nodes[0]!.services.stats(),
           journal: () => ({ bytes: 4_096, syncSeconds: syncs, batches: 2, ...(failed === undefined ? {} : { failed }) }),
-          links: () => [{ peer: 'n"2', transport: "h2", sentBytes: 17, reconnects: 2, queuedBytes: 0 }],
+          links: () => [udpLink, { ...udpLink, peer: 'n"3', driver: "h2", mtuBytes: null, lost: null, connectedMs: null, udp: null }],
+          linkCounts: () => ({ handshakes: 7, handshakesRefused: 6, datagramsIgnored: 5 }),
           process: () => ({ eventLoopDelayMs: 1.5, residentBytes: 1_000, cpuSeconds: 0.25 }),
         },
       },
@@ -40,8 +41,11 @@ describe("the cluster", () => {
     expect(whole).toMatchObject({ cluster: "carillon", node: "n1", merge: "ts", notReady: [] });
     expect((await json("/v1/nodes")).nodes).toEqual(whole.nodes as never);
     expect((await json("/v1/groups")).groups).toMatchObject([{ name: "main", acceptors: ["n1", "n2"] }, {}, {}]);
-    const { links } = await json("/v1/links");
-    expect(links).toMatchObject([{ peer: "n2", region: "us", suspected: false, heardMsAgo: expect.any(Number) }]);
+    const { links, counts } = await json("/v1/links");
+    expect(links).toEqual([
+      { ...udpLink, region: "us", connected: true, suspected: false, heardMsAgo: expect.any(Number) },
+    ]);
+    expect(counts).toEqual({ handshakes: 7, handshakesRefused: 6, datagramsIgnored: 5 });
     expect((await request("/v1/cluster?x")).status).toBe(400);
   });
 
@@ -126,7 +130,21 @@ describe("metrics", () => {
     expect(samples.get("carillon_journal_sync_duration_seconds_sum")).toBeCloseTo(0.3002);
     expect(samples.get("carillon_journal_batches_total")).toBe(2);
     expect(samples.get("carillon_journal_bytes")).toBe(4_096);
-    expect(samples.get('carillon_link_sent_bytes_total{peer="n\\"2",transport="h2"}')).toBe(17);
+    expect(samples.get('carillon_link_rtt_seconds{peer="n2",transport="udp"}')).toBe(0.0885);
+    const ofLinks = [
+      "connected",
+      "loss_ratio",
+      "mtu_bytes",
+      "congestion_window_bytes",
+      "lost_total",
+      "retransmits_total",
+      "sent_bytes_total",
+    ];
+    const linkSamples = (peer: string) => ofLinks.map((name) => samples.get(`carillon_link_${name}{peer="${peer}"}`));
+    expect(linkSamples("n2")).toEqual([1, 0.25, 1_232, 24_640, 4, 5, 17]);
+    expect(linkSamples('n\\"3')).toEqual([0, 0.25, undefined, 24_640, undefined, 5, 17]);
+    const counts = ["handshakes", "handshakes_refused", "datagrams_ignored"].map((name) => samples.get(`carillon_link_${name}_total`));
+    expect(counts).toEqual([7, 6, 5]);
     expect(samples.get("carillon_process_event_loop_delay_seconds")).toBe(0.0015);
     expect(samples.get('carillon_link_suspected{peer="n2"}')).toBe(0);
     expect(samples.get('carillon_kv_entries{group="main",merges="main"}')).toBe(1);

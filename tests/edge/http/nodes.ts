@@ -13,7 +13,7 @@ import { clusterStatus } from "../../../edge/embedded/status.ts";
 import { Events } from "../../../edge/events/events.ts";
 import { Observer } from "../../../edge/events/observer.ts";
 import { Host } from "../../../edge/host.ts";
-import { type App, type AppContext, createApp } from "../../../edge/http/app.ts";
+import { type App, type AppContext, createApp, type LinkStats } from "../../../edge/http/app.ts";
 import { type Journal, openJournal } from "../../../edge/journal/journal.ts";
 import { HostOrderer } from "../../../edge/orderer.ts";
 import type { ClusterStatus } from "../../../services/api.ts";
@@ -32,6 +32,28 @@ export interface TestCluster extends AsyncDisposable {
   readonly nodes: readonly TestNode[];
   readonly topology: Topology;
 }
+
+/** What a link over UDP tells after a while. */
+export const udpLink: LinkStats = {
+  peer: "n2",
+  driver: "udp",
+  reason: "as configured",
+  connectedMs: 61_000,
+  rttMs: 88.5,
+  lossRatio: 0.25,
+  mtuBytes: 1_232,
+  congestionWindowBytes: 24_640,
+  retransmitted: 5,
+  lost: 4,
+  sent: 100,
+  received: 90,
+  sentBytes: 17,
+  receivedBytes: 18,
+  dropped: 3,
+  reconnects: 2,
+  queuedBytes: 0,
+  udp: { state: "open", failure: null, failingMs: null, passedBytes: 1_232, stuckBytes: 1_452 },
+};
 
 /** Resolves once every node knows a coordinator of each of its groups. */
 export async function startNodes(

@@ -1,29 +1,19 @@
 /** What a node has promised, in so many words to another, binds all its lives: the next begins with no less. */
 import type { Ballot, NodeId } from "../../../core/ids.ts";
-import { decodeMessage } from "../../../edge/codec/message.ts";
+import type { Message } from "../../../core/message.ts";
 import type { RunningNode } from "../../../edge/start_node.ts";
 import { demand } from "../../sim/oracle/violation.ts";
-
-/** Of a frame: its length. Of a message in it: the version, then the kind. */
-const lengthBytes = 4;
-const kindAt = lengthBytes + 1;
-const promiseKind = 3;
 
 export class Promises {
   compared = 0;
   /** Highest granted, by "node group". */
   readonly #granted = new Map<string, Ballot>();
 
-  /** Whole frames that a node hands to its links. */
-  said(node: NodeId, bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let at = 0; at < bytes.byteLength; at += lengthBytes + view.getUint32(at, true)) {
-      if (bytes[at + kindAt] !== promiseKind) continue;
-      const message = decodeMessage(bytes.subarray(at + lengthBytes, at + lengthBytes + view.getUint32(at, true)));
-      if (message.kind !== "promise" || !message.granted || message.trial) continue;
-      const key = `${node} ${message.group}`;
-      this.#granted.set(key, Math.max(this.#granted.get(key) ?? 0, message.ballot));
-    }
+  /** Handed to the links: it may reach somebody. */
+  said(node: NodeId, message: Message): void {
+    if (message.kind !== "promise" || !message.granted || message.trial) return;
+    const key = `${node} ${message.group}`;
+    this.#granted.set(key, Math.max(this.#granted.get(key) ?? 0, message.ballot));
   }
 
   started(node: NodeId, { view, recovery }: RunningNode): void {
