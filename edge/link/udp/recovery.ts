@@ -121,7 +121,7 @@ export class Recovery {
         if (packet === null) continue;
         if (packet.eliciting) count += 1;
         if (newest === null || number > newest.number) newest = packet;
-        if (packet.eliciting && packet.probeBytes === 0 && packet.sentAt > this.congestion.recoveringSince) bytes += packet.bytes;
+        if (packet.eliciting && packet.probeBytes === 0) bytes += packet.bytes;
         this.#events.onAcked(packet);
       }
     }
@@ -130,7 +130,7 @@ export class Recovery {
     if (newest.number === frame.largest && count > 0) this.rtt.measure(Math.max(0, now - newest.sentAt), frame.delayMs, now);
     if (count > 0) this.probes = 0;
     this.#detect(now);
-    if (bytes > 0) {
+    if (bytes > 0 && newest.sentAt > this.congestion.recoveringSince) {
       const limited = inFlightBefore < this.congestion.windowBytes / 2;
       const { latestMs, smoothedMs } = this.rtt;
       this.congestion.acked({ bytes, largest: newest.number, latestMs, smoothedMs, limited }, now);
