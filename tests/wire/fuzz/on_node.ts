@@ -4,7 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** Bundles a script for Node and runs it there; says how it ended. Its output goes to `output`. */
-export async function onNode(script: string, args: readonly string[], output: "inherit" | "pipe"): Promise<{ readonly code: number; readonly text: string }> {
+export async function onNode(
+  script: string,
+  args: readonly string[],
+  output: "inherit" | "pipe",
+): Promise<{ readonly code: number; readonly text: string }> {
   const folder = mkdtempSync(join(tmpdir(), "carillon-wire-"));
   try {
     const bundle = await Bun.build({ entrypoints: [new URL(script, import.meta.url).pathname], target: "node" });
