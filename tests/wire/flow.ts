@@ -6,7 +6,10 @@ import type { Net } from "./net.ts";
 const patternBytes = 1 << 16;
 const writeBytes = 8 << 10;
 /** Begins again after `patternBytes`, and is a little longer, so that any piece of it lies in one. */
-const pattern: Uint8Array = Uint8Array.from({ length: patternBytes + writeBytes }, (_, at) => ((at % patternBytes) * 31 + (at % patternBytes >> 8) * 17) % 251);
+const pattern: Uint8Array = Uint8Array.from(
+  { length: patternBytes + writeBytes },
+  (_, at) => ((at % patternBytes) * 31 + (at % patternBytes >> 8) * 17) % 251,
+);
 
 /** All flows of a pair of ends, by stream. */
 export class Flows {

@@ -2,6 +2,7 @@
 import { runtime } from "#runtime";
 import type { Millis } from "../../core/ids.ts";
 import type { Datagram } from "../../edge/runtime.ts";
+import type { Congestion } from "../../edge/link/udp/congestion.ts";
 import { Connection } from "../../edge/link/udp/connection.ts";
 import { Packets } from "../../edge/link/udp/packet.ts";
 import type { Prng } from "../sim/prng.ts";
@@ -28,9 +29,10 @@ export class End implements Party {
       readonly mtuMax: number;
       readonly prng: Prng;
       readonly now: Millis;
+      readonly congestion?: NewCongestion;
     },
   ) {
-    const { role, protection, address, mtuMax, prng, now } = options;
+    const { role, protection, address, mtuMax, prng, now, congestion } = options;
     this.host = host;
     this.protection = protection;
     this.connection = new Connection({
@@ -41,6 +43,7 @@ export class End implements Party {
       mtuMax,
       random: () => prng.next(),
       now,
+      ...(congestion === undefined ? {} : { congestion }),
       events: {
         onStream: (stream, bytes) => this.onStream(stream, bytes),
         onDatagram: (bytes) => this.onDatagram(bytes),
@@ -78,7 +81,9 @@ export interface Pair {
   readonly back: Path;
 }
 
-export function pair(net: Net, there: Partial<Conditions>, back: Partial<Conditions> = there): Pair {
+type NewCongestion = (packetBytes: number) => Congestion;
+
+export function pair(net: Net, there: Partial<Conditions>, back: Partial<Conditions> = there, congestion?: NewCongestion): Pair {
   const [left, right] = [net.host("a"), net.host("b")];
   const paths = net.join(left, right, there, back);
   const secret = (name: string): Uint8Array => {
@@ -94,6 +99,7 @@ export function pair(net: Net, there: Partial<Conditions>, back: Partial<Conditi
       mtuMax: 1_452,
       prng: net.prng.split(`random ${role}`),
       now: net.now,
+      ...(congestion === undefined ? {} : { congestion }),
     });
   const a = end(left, right, "initiator", one, other);
   const b = end(right, left, "responder", other, one);

@@ -1,13 +1,15 @@
 /** A peer whose address changes under it, and keys that change while it talks. */
 import type { Case, Outcome, Size } from "../case.ts";
 import type { Flows } from "../flow.ts";
-import type { Address } from "../net.ts";
-import type { Pair } from "../pair.ts";
+import type { Address, Net } from "../net.ts";
+import type { End, Pair } from "../pair.ts";
 import { megabits, transfer } from "./transfers.ts";
 
 const sizes: Readonly<Record<Size, number>> = { short: 9_000_000, full: 30_000_000 };
 
-/** Every `everyMs` from `firstMs` on the host of an end gets another address. */
+const heartbeatMs = 40;
+
+/** Every 5 s from 1 s on the host of an end gets another address. */
 function moving(name: string, promise: string, who: "a" | "b", change: (round: number) => Partial<Address>): Case {
   return {
     name,
@@ -27,6 +29,7 @@ function moving(name: string, promise: string, who: "a" | "b", change: (round: n
           if (!flows.done) net.queue.after(5, look);
         };
         net.queue.after(1, look);
+        for (const end of [two.a, two.b]) net.queue.after(1, () => beat(net, end, () => flows.done));
         const move = (): void => {
           if (flows.done) return;
           net.rebind(two[who].host, change(++moves));
@@ -38,11 +41,20 @@ function moving(name: string, promise: string, who: "a" | "b", change: (round: n
       const closed = a.closed ?? b.closed;
       if (!done) return { figure: closed === null ? "it never ends" : `closed: ${closed.reason}`, holds: false };
       return {
-        figure: `${moves} moves in ${(tookMs / 1_000).toFixed(1)} s, nothing came for ${worstMs.toFixed(0)} ms at worst, ${megabits(bytesPerSecond)}`,
+        figure: `${moves} moves in ${(tookMs / 1_000).toFixed(1)} s, nothing came for ${worstMs.toFixed(0)} ms at worst, ${
+          megabits(bytesPerSecond)
+        }`,
         holds: moves >= 2 && worstMs <= 1_000,
       };
     },
   };
+}
+
+/** Nodes say that they are there all the time: who only listens would not notice that nobody can reach it. */
+function beat(net: Net, end: End, done: () => boolean): void {
+  end.connection.datagram(new Uint8Array(100), { key: "heartbeat" });
+  net.turn(end.host);
+  if (!done()) net.queue.after(heartbeatMs, () => beat(net, end, done));
 }
 
 export const moveCases: readonly Case[] = [
@@ -51,7 +63,12 @@ export const moveCases: readonly Case[] = [
     host: `10.9.0.${round}`,
     port: 4_000 + round,
   })),
-  moving("migration", "the receiving end moves to another host, and bytes follow it within 1 s", "b", (round) => ({ host: `10.8.0.${round}` })),
+  moving(
+    "migration",
+    "the receiving end moves to another host, and bytes follow it within 1 s",
+    "b",
+    (round) => ({ host: `10.8.0.${round}` }),
+  ),
   {
     name: "key-update",
     promise: "keys change under way, again and again, and every byte arrives",

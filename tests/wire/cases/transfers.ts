@@ -57,7 +57,10 @@ function wholly(name: string, promise: string, conditions: Partial<Conditions>, 
       const result = transfer(seed, { bytes: bytes[size], there: conditions });
       const { done, tookMs, bytesPerSecond } = result;
       if (!done) return { figure: why(result), holds: false };
-      return { figure: `${(bytes[size] / 1e6).toFixed(1)} MB in ${(tookMs / 1_000).toFixed(1)} s, ${megabits(bytesPerSecond)}`, holds: true };
+      return {
+        figure: `${(bytes[size] / 1e6).toFixed(1)} MB in ${(tookMs / 1_000).toFixed(1)} s, ${megabits(bytesPerSecond)}`,
+        holds: true,
+      };
     },
   };
 }
@@ -92,7 +95,7 @@ function blackOuts(name: string, rttMs: Millis): Case {
     promise: "goes on within a round trip and 500 ms of the light, after 2 s of darkness in every 7 s",
     run: (seed, size) => {
       const net = new Net(seed);
-      const { a, b } = pair(net, { delayMs: rttMs / 2, blackOut, queue: 200 });
+      const { a, b } = pair(net, { delayMs: rttMs / 2, blackOut, queue: 60 });
       const flows = new Flows(net, a, b);
       flows.start(2, 1e9);
       let worstMs = 0;
@@ -139,7 +142,10 @@ export const transferCases: readonly Case[] = [
       const bytes = size === "full" ? 32_000_000 : 640_000;
       const result = transfer(seed, { bytes, streams: 2_000, there: { loss: 0.01 } });
       if (!result.done) return { figure: why(result), holds: false };
-      return { figure: `2 000 streams of ${bytes / 2_000} bytes in ${(result.tookMs / 1_000).toFixed(1)} s, ${megabits(result.bytesPerSecond)}`, holds: true };
+      return {
+        figure: `2 000 streams of ${bytes / 2_000} bytes in ${(result.tookMs / 1_000).toFixed(1)} s, ${megabits(result.bytesPerSecond)}`,
+        holds: true,
+      };
     },
   },
   {
