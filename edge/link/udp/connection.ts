@@ -7,6 +7,7 @@ import type { Millis } from "../../../core/ids.ts";
 import { DecodeError } from "../../codec/bytes.ts";
 import type { Datagram } from "../../runtime.ts";
 import { Acks } from "./acks.ts";
+import type { Congestion } from "./congestion.ts";
 import { Cubic } from "./cubic.ts";
 import { type DatagramOptions, Datagrams } from "./datagrams.ts";
 import { type FrameSink, readFrames } from "./frames.ts";
@@ -44,6 +45,8 @@ export interface ConnectionOptions {
   readonly random: () => number;
   readonly now: Millis;
   readonly events: ConnectionEvents;
+  /** Made for each path, for packets of so many bytes; default CUBIC. */
+  readonly congestion?: (packetBytes: number) => Congestion;
   readonly trace?: ((event: TraceEvent) => void) | undefined;
 }
 
@@ -83,6 +86,7 @@ export class Connection {
   readonly #protection: PacketProtection;
   readonly #events: ConnectionEvents;
   readonly #trace: ((event: TraceEvent) => void) | undefined;
+  readonly #congestion: (packetBytes: number) => Congestion;
   readonly #acks: Acks = new Acks();
   readonly #recovery: Recovery;
   readonly #streams: Streams;
@@ -104,7 +108,7 @@ export class Connection {
   #refused = false;
 
   constructor(options: ConnectionOptions) {
-    const { protection, events, trace, random, now } = options;
+    const { protection, events, trace, random, now, congestion = (packetBytes) => new Cubic(packetBytes) } = options;
     this.#protection = protection;
     this.#events = events;
     this.#trace = trace;
@@ -114,18 +118,19 @@ export class Connection {
     this.#streams = new Streams(events);
     this.#mtu = new Mtu(options.mtuMax, now);
     this.#paths = new Paths(options.address, options.validated, random);
-    this.#recovery = new Recovery(new Cubic(basePacketBytes), {
+    this.#congestion = congestion;
+    this.#recovery = new Recovery(congestion(basePacketBytes), {
       onAcked: (packet) => {
         this.#streams.acked(packet.pieces);
         if (packet.ackLargest >= 0) this.#acks.confirmed(packet.ackLargest);
-        if (packet.probeBytes === 0) this.#mtu.acked(packet.bytes);
+        if (packet.probeBytes === 0) this.#mtu.acked(packet.bytes, packet.number);
         else this.#resized(() => this.#mtu.probeAcked(packet.probeBytes, this.#now));
       },
       onLost: (packet) => {
         this.#trace?.({ kind: "packet_lost", at: this.#now, number: packet.number, bytes: packet.bytes });
         this.#sayAgain(packet);
         if (packet.probeBytes > 0) this.#mtu.probeLost(packet.probeBytes, this.#now);
-        else this.#resized(() => this.#mtu.lost(packet.bytes, this.#now));
+        else this.#resized(() => this.#mtu.lost(packet.bytes, packet.number, this.#now));
       },
       onProbe: (packets) => this.#probe(packets),
     });
@@ -321,7 +326,7 @@ export class Connection {
     const { host, port } = this.#paths.address;
     this.#trace?.({ kind: "migration_state_updated", at: this.#now, host, port });
     if (!path.otherHost) return this.#recovery.revive(this.#now);
-    this.#recovery.moved(new Cubic(basePacketBytes));
+    this.#recovery.moved(this.#congestion(basePacketBytes));
     this.#mtu.reset(this.#now);
   }
 

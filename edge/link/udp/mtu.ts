@@ -27,6 +27,7 @@ export class Mtu {
   #probe = 0;
   #tries = 0;
   #longLosses = 0;
+  #longAcked = -1;
 
   constructor(max: number, now: Millis) {
     this.#max = Math.max(basePacketBytes, max);
@@ -73,13 +74,17 @@ export class Mtu {
     this.probeAt = this.bytes === this.#max ? Infinity : now + raiseMs;
   }
 
-  acked(bytes: number): void {
-    if (bytes > basePacketBytes) this.#longLosses = 0;
+  acked(bytes: number, number: number): void {
+    if (bytes <= basePacketBytes || number < this.#longAcked) return;
+    this.#longAcked = number;
+    this.#longLosses = 0;
   }
 
   /** True if the path has become a black hole for long packets (RFC 8899 section 4.3). */
-  lost(bytes: number, now: Millis): boolean {
+  lost(bytes: number, number: number, now: Millis): boolean {
     if (bytes <= basePacketBytes || this.bytes === basePacketBytes) return false;
+    // One as long that was sent later got through: a queue was full, as it is for many in a row.
+    if (number < this.#longAcked) return false;
     this.#longLosses += 1;
     return this.#longLosses >= blackHoleLosses && this.reset(now + afterBlackHoleMs);
   }
