@@ -6,7 +6,7 @@
 import type { NodeId } from "../../core/ids.ts";
 import type { Runtime } from "../runtime.ts";
 import { fromBase64Url, toBase64Url } from "./base64url.ts";
-import { type Identity, type KeyPair, ownKeys } from "./identity.ts";
+import { holds, type Identity, type KeyPair, ownKeys } from "./identity.ts";
 import type { Lane } from "./link.ts";
 import { randomBytes } from "./node_key.ts";
 import { Handshake, type Keys } from "./noise/handshake.ts";
@@ -91,7 +91,7 @@ export class Caller {
   get stands(): boolean {
     if (this.#pair === null) return true;
     const { own, remote } = this.#pair;
-    return ownKeys(this.#identity).includes(own) && this.#identity.roster.nodeOf(remote) === this.#claim.to;
+    return holds(ownKeys(this.#identity), own.publicKey) && this.#identity.roster.nodeOf(remote) === this.#claim.to;
   }
 }
 

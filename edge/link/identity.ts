@@ -71,6 +71,11 @@ export function ownKey(identity: Identity): KeyPair {
   return ownKeys(identity)[0]!;
 }
 
+/** Whether one of `keys` is this one. The files may have been read anew: what counts is what is in them. */
+export function holds(keys: readonly KeyPair[], publicKey: Uint8Array): boolean {
+  return keys.some((key) => keyText(key.publicKey) === keyText(publicKey));
+}
+
 const keyPrefix = "ck1_";
 const keyBytes = 32;
 

@@ -7,9 +7,9 @@ import type { Cryptography } from "../runtime.ts";
 import { FrameReader } from "./frames.ts";
 import { Cipher, tagBytes } from "./noise/cipher.ts";
 
-/** What a record holds at most; a receiver keeps no more than this of what it has not verified. */
-export const recordBytesMax: number = 64 << 10;
-/** A GiB at most under one key. */
+/** What a record holds at most: a full entry and what stands around it. A receiver keeps no more than this of what it has not verified. */
+export const recordBytesMax: number = (64 << 10) + 1_024;
+/** Little more than a GiB under one key, at most. */
 export const recordsPerKey: number = 1 << 14;
 const headerBytes = 4;
 const nothing: Uint8Array = new Uint8Array(0);
@@ -24,7 +24,7 @@ export class Sealer {
   /** A record of `recordBytesMax` bytes or fewer, in a buffer of its own. */
   seal(plain: Uint8Array): Uint8Array {
     const record = this.#cipher.seal(nothing, plain, headerBytes);
-    new DataView(record.buffer).setUint32(0, record.byteLength - headerBytes, true);
+    new DataView(record.buffer, record.byteOffset).setUint32(0, record.byteLength - headerBytes, true);
     if (this.#cipher.counter % recordsPerKey === 0) this.#cipher.rekey();
     return record;
   }

@@ -7,7 +7,7 @@ import type { Topology } from "../../core/topology.ts";
 import type { Runtime } from "../runtime.ts";
 import { Allowance } from "./allowance.ts";
 import { answerCall, type Answered, type Claim, headerNames } from "./call.ts";
-import type { Identity } from "./identity.ts";
+import { holds, type Identity } from "./identity.ts";
 import { Incoming } from "./incoming.ts";
 import { checkpointLane, controlLane, type Lane } from "./link.ts";
 import { Nonces } from "./nonces.ts";
@@ -86,7 +86,7 @@ export class LinkServer {
   review(): void {
     const { roster, keys } = this.#options.identity;
     for (const { from, answered, stream } of [...this.#guests]) {
-      if (roster.nodeOf(answered.remote) !== from || !keys.includes(answered.own)) stream.stop();
+      if (roster.nodeOf(answered.remote) !== from || !holds(keys, answered.own.publicKey)) stream.stop();
     }
   }
 

@@ -1,16 +1,17 @@
-/** Three real cores over real links: everything they say survives the wire, in both shapes, also when a node falls silent. */
+/** Three real cores over real links: everything they say survives the wire, in both shapes, also when a node falls silent or has its key replaced. */
 import { expect, test } from "bun:test";
 import { runtime } from "#runtime";
 import type { Delivery, Input, JournalRecord } from "../../core/effects.ts";
 import { eachCommand } from "../../core/entry.ts";
 import { defaultLimits } from "../../core/limits.ts";
 import { CoreNode } from "../../core/node.ts";
-import { parseTopology, type Shape } from "../../core/topology.ts";
+import { parseTopology, type Shape, type Topology } from "../../core/topology.ts";
 import { Reader, Writer } from "../../edge/codec/bytes.ts";
 import { decodeRecord, encodeRecord } from "../../edge/codec/record.ts";
 import { openHttp2Link } from "../../edge/link/http2.ts";
 import type { Link } from "../../edge/link/link.ts";
-import { testIdentity } from "../harness/identity.ts";
+import type { Identity, KeyPair } from "../../edge/link/identity.ts";
+import { testIdentity, testKey } from "../harness/identity.ts";
 
 /** Steps a core with what comes and carries out what it asks; its journal is a list of encoded records. */
 class SmallHost {
@@ -80,59 +81,139 @@ async function until(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
+/** Three hosts, linked with each other under keys that can be replaced. */
+class Trio {
+  readonly hosts: readonly SmallHost[];
+  readonly links: Link[] = [];
+  readonly notices: string[] = [];
+  readonly #topology: Topology;
+  readonly identities: readonly (Identity & { keys: KeyPair[] })[];
+  #addresses: readonly string[] = [];
+  #ticket = 0;
+
+  constructor(shape: Shape) {
+    this.#topology = parseTopology({ nodes: [{ name: "a" }, { name: "b" }, { name: "c" }], groups: [{ name: "main", shape }] });
+    this.hosts = this.#topology.nodes.map(({ id }) =>
+      new SmallHost(new CoreNode({ id, topology: this.#topology, limits: defaultLimits, durability: "sync", seed: id, incarnation: id }))
+    );
+    this.identities = this.#topology.nodes.map(({ id }) => {
+      const identity = testIdentity(runtime.cryptography, this.#topology, id);
+      return { ...identity, keys: [...identity.keys] };
+    });
+  }
+
+  async start(): Promise<void> {
+    for (const index of this.hosts.keys()) this.links[index] = await this.#openLink(index, 0);
+    this.#addresses = this.links.map((link) => link.address);
+    for (const index of this.hosts.keys()) this.#join(index);
+  }
+
+  async restart(index: number): Promise<void> {
+    this.links[index] = await this.#openLink(index, Number(this.#addresses[index]!.split(":")[1]));
+    this.#join(index);
+  }
+
+  propose(index: number, count: number): void {
+    for (let nth = 0; nth < count; nth++) {
+      const payload = new TextEncoder().encode(`${index + 1}/${++this.#ticket}`);
+      this.hosts[index]!.submit({ kind: "propose", ticket: this.#ticket, group: 1, payload });
+    }
+  }
+
+  /** All have the same, in one order, and each command once. */
+  expectOneOrder(commands: number): void {
+    const [first, second, third] = this.hosts.map((host) => host.delivered);
+    expect(second).toEqual(first!);
+    expect(third).toEqual(first!);
+    expect(new Set(first).size).toBe(commands);
+    expect(first!.length).toBe(commands);
+    expect(this.notices.filter((notice) => notice.startsWith("Cannot read"))).toEqual([]);
+  }
+
+  async close(): Promise<void> {
+    for (const host of this.hosts) host.stop();
+    await Promise.all(this.links.map((link) => link.close()));
+  }
+
+  #openLink(index: number, port: number): Promise<Link> {
+    const options = { runtime, topology: this.#topology, identity: this.identities[index]!, listen: { host: "127.0.0.1", port } };
+    return openHttp2Link(options, {
+      onMessage: (from, message) => this.hosts[index]!.submit({ kind: "receive", from, message }),
+      onUnreachable: (node) => this.hosts[index]!.submit({ kind: "unreachable", node }),
+      onNotice: (sentence) => this.notices.push(sentence),
+    });
+  }
+
+  #join(index: number): void {
+    this.hosts[index]!.use(this.links[index]!);
+    this.#addresses.forEach((address, peer) => {
+      if (peer !== index) this.links[index]!.open(peer + 1, address);
+    });
+  }
+}
+
 for (const shape of ["star", "ring"] satisfies Shape[]) {
   test(`a ${shape} of three orders every command of all, and goes on while one is cut off`, async () => {
-    const topology = parseTopology({ nodes: [{ name: "a" }, { name: "b" }, { name: "c" }], groups: [{ name: "main", shape }] });
-    const hosts = [1, 2, 3].map((id) =>
-      new SmallHost(new CoreNode({ id, topology, limits: defaultLimits, durability: "sync", seed: id, incarnation: id }))
-    );
-    const notices: string[] = [];
-    const identities = [1, 2, 3].map((id) => testIdentity(runtime.cryptography, topology, id));
-    const openLink = (index: number, port = 0): Promise<Link> =>
-      openHttp2Link({ runtime, topology, identity: identities[index]!, listen: { host: "127.0.0.1", port } }, {
-        onMessage: (from, message) => hosts[index]!.submit({ kind: "receive", from, message }),
-        onUnreachable: (node) => hosts[index]!.submit({ kind: "unreachable", node }),
-        onNotice: (sentence) => notices.push(sentence),
-      });
-    const links = await Promise.all(hosts.map((_, index) => openLink(index)));
-    const addresses = links.map((link) => link.address);
-    const join = (index: number): void => {
-      hosts[index]!.use(links[index]!);
-      addresses.forEach((address, peer) => {
-        if (peer !== index) links[index]!.open(peer + 1, address);
-      });
-    };
-    hosts.forEach((_, index) => join(index));
-
-    let ticket = 0;
-    const proposeAt = (index: number, count: number): void => {
-      for (let nth = 0; nth < count; nth++) {
-        const payload = new TextEncoder().encode(`${index + 1}/${++ticket}`);
-        hosts[index]!.submit({ kind: "propose", ticket, group: 1, payload });
-      }
-    };
+    const trio = new Trio(shape);
+    const { hosts, links } = trio;
     try {
-      for (const index of [0, 1, 2]) proposeAt(index, 200);
+      await trio.start();
+      for (const index of [0, 1, 2]) trio.propose(index, 200);
       await until("all three deliver all 600", () => hosts.every((host) => host.delivered.length === 600));
 
       hosts[2]!.use(null);
       await links[2]!.close();
-      proposeAt(0, 100);
+      trio.propose(0, 100);
       await until("two go on", () => hosts[0]!.delivered.length === 700 && hosts[1]!.delivered.length === 700);
       expect(hosts[2]!.delivered.length).toBe(600);
 
-      links[2] = await openLink(2, Number(addresses[2]!.split(":")[1]));
-      join(2);
+      await trio.restart(2);
       await until("the third catches up", () => hosts[2]!.delivered.length === 700);
-
-      const [first, second, third] = hosts.map((host) => host.delivered);
-      expect(second).toEqual(first!);
-      expect(third).toEqual(first!);
-      expect(new Set(first).size).toBe(700);
-      expect(notices.filter((notice) => notice.startsWith("Cannot read"))).toEqual([]);
+      trio.expectOneOrder(700);
     } finally {
-      for (const host of hosts) host.stop();
-      await Promise.all(links.map((link) => link.close()));
+      await trio.close();
     }
   }, 60_000);
 }
+
+test("every node's key is replaced, one node after the other, while commands flow: all of them are ordered", async () => {
+  const trio = new Trio("star");
+  const { hosts, links, identities } = trio;
+  const { cryptography } = runtime;
+  const [old, fresh] = [0, 10].map((offset) => [1, 2, 3].map((id) => testKey(cryptography, id + offset))) as [KeyPair[], KeyPair[]];
+  const reconnects = (): number => links.flatMap((link) => link.stats()).reduce((sum, peer) => sum + peer.reconnects, 0);
+  let proposed = 0;
+  const more = async (): Promise<void> => {
+    for (const index of [0, 1, 2]) trio.propose(index, 20);
+    proposed += 60;
+    await Bun.sleep(5);
+  };
+  const everywhere = (): Promise<void> =>
+    until(`all ${proposed} are everywhere`, () => hosts.every((host) => host.delivered.length === proposed));
+  try {
+    await trio.start();
+    await more();
+    await everywhere();
+    // Both keys of everybody: held first, then listed. No stream ends.
+    const connections = reconnects();
+    for (const [index, identity] of identities.entries()) identity.keys = [{ ...old[index]! }, fresh[index]!];
+    for (const { roster } of identities) {
+      roster.replace(new Map(old.map(({ publicKey }, index) => [index + 1, [publicKey, fresh[index]!.publicKey]])));
+      await more();
+    }
+    await everywhere();
+    expect(reconnects()).toBe(connections);
+    // The old one goes, from one node's listing after the other's, and then from the files.
+    for (const { roster } of identities) {
+      roster.replace(new Map(fresh.map(({ publicKey }, index) => [index + 1, [publicKey]])));
+      await more();
+    }
+    for (const identity of identities) identity.keys = identity.keys.slice(1);
+    await more();
+    await everywhere();
+    expect(reconnects()).toBeGreaterThan(connections);
+    trio.expectOneOrder(proposed);
+  } finally {
+    await trio.close();
+  }
+}, 60_000);

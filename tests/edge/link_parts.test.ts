@@ -162,7 +162,9 @@ describe("records", () => {
       expect(() => stream.forEach((record) => ours.push(record))).toThrow("a record was not sealed by the peer, or not as the next one");
       expect(opened.length).toBe(stream.length - 1);
     }
-    expect(() => opener().push(Uint8Array.of(17, 0, 1, 0))).toThrow(`a frame claims ${recordBytesMax + 17} bytes`);
+    expect(() => opener().push(new Uint8Array(Uint32Array.of(recordBytesMax + 17).buffer))).toThrow(
+      `a frame claims ${recordBytesMax + 17} bytes`,
+    );
   });
 
   test("both ends replace the key at the same record, without a word", () => {
