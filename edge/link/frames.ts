@@ -8,7 +8,7 @@ import { entryBytes } from "../../core/entry.ts";
 import { DecodeError, Writer } from "../codec/bytes.ts";
 import { encodeMessage } from "../codec/message.ts";
 
-const headerBytes = 4;
+export const frameHeaderBytes = 4;
 export const frameBytesMax: number = 32 << 20;
 const bufferBytes = 64 << 10;
 
@@ -18,14 +18,14 @@ export class FrameWriter {
 
   /** A view that is good for ever: consecutive frames of one buffer lie side by side. */
   write(message: Message): Uint8Array {
-    const most = headerBytes + messageBytesMax(message);
+    const most = frameHeaderBytes + messageBytesMax(message);
     if (this.#writer.length + most > this.#room) {
       this.#room = Math.max(bufferBytes, most);
       this.#writer = new Writer(this.#room);
     }
-    const at = this.#writer.skip(headerBytes);
+    const at = this.#writer.skip(frameHeaderBytes);
     encodeMessage(this.#writer, message);
-    this.#writer.patchU32(at, this.#writer.length - at - headerBytes);
+    this.#writer.patchU32(at, this.#writer.length - at - frameHeaderBytes);
     return this.#writer.view(at);
   }
 }
@@ -69,12 +69,12 @@ export class FrameReader {
   push(chunk: Uint8Array): void {
     let at = this.#partial === null ? 0 : this.#fill(chunk, 0);
     while (this.#partial === null && at < chunk.byteLength) {
-      if (chunk.byteLength - at < headerBytes) {
-        at = this.#begin(headerBytes, true, chunk, at);
+      if (chunk.byteLength - at < frameHeaderBytes) {
+        at = this.#begin(frameHeaderBytes, true, chunk, at);
         continue;
       }
       const length = this.#length(chunk, at);
-      at += headerBytes;
+      at += frameHeaderBytes;
       if (chunk.byteLength - at < length) {
         at = this.#begin(length, false, chunk, at);
       } else {

@@ -5,6 +5,9 @@
 import type { Envelope } from "../../core/effects.ts";
 import type { Millis, NodeId } from "../../core/ids.ts";
 import type { Message } from "../../core/message.ts";
+import type { Topology } from "../../core/topology.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Identity } from "./identity.ts";
 
 export interface Link {
   /** Where peers reach this node: `host:port` as bound. */
@@ -20,6 +23,24 @@ export interface Link {
   counts(): LinkCounts;
   /** Stops listening and ends all connections; nothing is called back afterwards. */
   close(): Promise<void>;
+}
+
+/** A link of one kind, of which another may make use. */
+export interface Driver extends Link {
+  /** Messages to the peer find a way now, as far as is known. */
+  carries(peer: NodeId): boolean;
+}
+
+export interface LinkOptions {
+  readonly runtime: Runtime;
+  readonly topology: Topology;
+  readonly identity: Identity;
+  /** Port 0 picks one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Simulated one-way distance to a peer, milliseconds; default none. */
+  readonly delayMs?: (peer: NodeId) => Millis;
+  /** No datagram is longer; default what the way carries. */
+  readonly mtuBytesMax?: number;
 }
 
 /** Called from the event loop, never inside `open`, `send` or `close`. */
@@ -92,6 +113,11 @@ export type Lane = number;
 export const controlLane: Lane = 0;
 /** No group has the number 0, so that its catch-up lane is free for checkpoints. */
 export const checkpointLane: Lane = 1;
+
+/** All that a cluster has. */
+export function lanesOf({ groups }: Topology): ReadonlySet<Lane> {
+  return new Set([controlLane, checkpointLane, ...groups.flatMap(({ id }) => [id * 2, id * 2 + 1])]);
+}
 
 /** Small and urgent messages must not stand behind payloads, nor the payloads of one group behind another's. */
 export function laneOf(message: Message): Lane {

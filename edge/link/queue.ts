@@ -2,6 +2,7 @@
  * What waits to leave in one lane: whole frames, bounded in bytes, taken out in pieces that are worth a
  * write. Frames that lie side by side in memory are joined without a copy.
  */
+import { controlLane, type Lane } from "./link.ts";
 
 interface Piece {
   readonly bytes: Uint8Array;
@@ -12,6 +13,14 @@ interface Piece {
 
 /** Pieces below this are copied together into one write; larger ones leave as they are. */
 const gatherBytesMax: number = 16 << 10;
+
+const controlBytesMax: number = 4 << 20;
+const payloadBytesMax: number = 32 << 20;
+
+/** What may wait in a lane while its peer takes nothing. */
+export function queueBytesMaxOf(lane: Lane): number {
+  return lane === controlLane ? controlBytesMax : payloadBytesMax;
+}
 
 export class Queue {
   readonly bytesMax: number;

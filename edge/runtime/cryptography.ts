@@ -36,11 +36,10 @@ export const cryptography: Cryptography = {
   sameBytes,
   aead,
   block(key) {
-    return (bytes) => {
-      const cipher = createCipheriv(key.byteLength === 16 ? "aes-128-ecb" : "aes-256-ecb", key, null);
-      cipher.setAutoPadding(false);
-      return new Uint8Array(cipher.update(bytes));
-    };
+    // Blocks do not depend on each other: one cipher, never finished, serves for all of them.
+    const cipher = createCipheriv(key.byteLength === 16 ? "aes-128-ecb" : "aes-256-ecb", key, null);
+    cipher.setAutoPadding(false);
+    return (bytes) => new Uint8Array(cipher.update(bytes));
   },
 };
 

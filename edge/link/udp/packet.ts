@@ -54,6 +54,7 @@ export class Packets implements PacketProtection {
   #receivePhaseFirst = Number.POSITIVE_INFINITY;
   #lastSealed = -1;
   #opened = false;
+  #onFirst: () => void = () => {};
   #confirmed = false;
   #failures = 0;
   readonly #seen: ReplayWindow = new ReplayWindow();
@@ -74,6 +75,11 @@ export class Packets implements PacketProtection {
 
   get failures(): number {
     return this.#failures;
+  }
+
+  /** Called when the first packet has been opened, before it is handed out: the peer has shown that it has the keys. */
+  onFirst(listener: () => void): void {
+    this.#onFirst = listener;
   }
 
   seal(packetNumber: number, payload: Uint8Array): Uint8Array {
@@ -106,11 +112,14 @@ export class Packets implements PacketProtection {
     }
     if (this.#seen.has(packetNumber)) return null;
     this.#seen.add(packetNumber);
-    this.#opened = true;
     if (!isCurrent && !isOld) this.#follow();
     if (!isOld) {
       this.#receivePhaseFirst = Math.min(this.#receivePhaseFirst, packetNumber);
       if ((flags & confirmedFlag) !== 0 && this.#receivePhase === this.#sendPhase) this.#confirmed = true;
+    }
+    if (!this.#opened) {
+      this.#opened = true;
+      this.#onFirst();
     }
     return { packetNumber, payload };
   }

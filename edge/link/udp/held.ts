@@ -1,0 +1,64 @@
+/** The connections of an endpoint, by their ids and by their peers; those that are being given up are among them for a while. */
+import type { Millis, NodeId } from "../../../core/ids.ts";
+import type { Connection, ConnectionEvents } from "./connection.ts";
+import type { Agreement } from "./handshake.ts";
+
+/** Where what a connection brings goes. */
+export type ConnectionListener = Pick<ConnectionEvents, "onStream" | "onDatagram" | "onWritable">;
+
+export const nobody: ConnectionListener = { onStream: () => {}, onDatagram: () => {}, onWritable: () => {} };
+
+export interface Held {
+  readonly agreement: Agreement;
+  readonly connection: Connection;
+  listener: ConnectionListener;
+  /** When it is told to end, because another has taken its place. */
+  retireAt: Millis;
+  /** When it is forgotten; until then it says that it is closed. */
+  forgetAt: Millis;
+}
+
+/** Connections of one peer, with those that are being given up: more than there ever are. */
+const perPeerMax = 5;
+
+export class HeldConnections {
+  readonly #held = new Map<string, Held>();
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Those that have waited longest for their turn come first. */
+  all(): Iterable<Held> {
+    return this.#held.values();
+  }
+
+  of(peer: NodeId): Held[] {
+    return [...this.#held.values()].filter(({ agreement }) => agreement.peer === peer);
+  }
+
+  find(id: Uint8Array): Held | null {
+    return this.#held.get(textOf(id)) ?? null;
+  }
+
+  add(held: Held): void {
+    this.#held.set(textOf(held.agreement.connectionId), held);
+    const all = this.of(held.agreement.peer);
+    for (const old of all.slice(0, Math.max(0, all.length - perPeerMax))) this.forget(old);
+  }
+
+  forget({ agreement }: Held): void {
+    this.#held.delete(textOf(agreement.connectionId));
+  }
+
+  /** It has had its turn. */
+  toBack(held: Held): void {
+    const text = textOf(held.agreement.connectionId);
+    if (this.#held.delete(text)) this.#held.set(text, held);
+  }
+}
+
+/** Ids are random and 8 bytes long: no two are the same. */
+function textOf(id: Uint8Array): string {
+  return String.fromCharCode(id[0]!, id[1]!, id[2]!, id[3]!, id[4]!, id[5]!, id[6]!, id[7]!);
+}

@@ -1,0 +1,186 @@
+/**
+ * Connections that peers begin: what an INIT is answered with. The cheapest refusals come first, and nothing is kept but for
+ * members. What has been agreed waits here until the peer shows, with a first packet, that it has the keys as well: an INIT
+ * that somebody recorded gets no further.
+ */
+import type { Micros, Millis } from "../../../core/ids.ts";
+import type { Cryptography } from "../../runtime.ts";
+import { type Identity, type KeyPair, keyText } from "../identity.ts";
+import { Handshake } from "../noise/handshake.ts";
+import { sameAddress } from "./address.ts";
+import { Cookies } from "./cookies.ts";
+import type { Counts } from "./counts.ts";
+import { type Agreement, decodeInit, encodeResponse, prologue, type ResponsePayload } from "./handshake.ts";
+import type { Limits } from "./limits.ts";
+import { type HandshakeMessage, hasFirstMac, macKey, protocolVersion, writeCookie, writeResponse, writeVersion } from "./messages.ts";
+import { Packets } from "./packet.ts";
+import type { Address } from "./paths.ts";
+
+type Init = HandshakeMessage & { kind: "init" };
+
+export const confirmWithinMs = 10_000;
+/** Handshakes of one peer that wait: one for each of its keys that it might be trying, and more than it needs. */
+const waitingPerPeerMax = 3;
+const cookieNonceBytes = 16;
+
+export interface ResponderOptions {
+  readonly identity: Identity;
+  readonly cryptography: Cryptography;
+  readonly random: (bytes: number) => Uint8Array;
+  readonly now: Millis;
+  readonly limits: Limits;
+  readonly counts: Counts;
+  /** A new connection of ours, and what we say of it. */
+  readonly say: () => ResponsePayload;
+  readonly onNotice: (sentence: string) => void;
+}
+
+/** Agreed, but not shown by the peer. */
+export interface Waiting {
+  readonly agreement: Agreement;
+  readonly protection: Packets;
+  /** Of the INIT; it is answered the same when it comes again. */
+  readonly mac1: Uint8Array;
+  readonly response: Uint8Array;
+  readonly until: Millis;
+}
+
+export interface Answer {
+  readonly bytes: Uint8Array;
+  /** Set for a handshake that is new. */
+  readonly agreement?: Agreement;
+}
+
+export class Responder {
+  readonly #options: ResponderOptions;
+  readonly #cookies: Cookies;
+  /** For each key we hold: what INITs to it are authenticated with. */
+  readonly #macKeys: readonly (readonly [KeyPair, Uint8Array])[];
+  /** The newest timestamp of each key, in this life of the node. */
+  readonly #newest = new Map<string, Micros>();
+  /** Oldest first. */
+  #waiting: readonly Waiting[] = [];
+
+  constructor(options: ResponderOptions) {
+    const { identity, cryptography, random, now } = options;
+    this.#options = options;
+    this.#cookies = new Cookies(cryptography, random, now);
+    this.#macKeys = identity.keys.map((pair) => [pair, macKey(cryptography, pair.publicKey)]);
+  }
+
+  get size(): number {
+    return this.#waiting.length;
+  }
+
+  get wakeAt(): Millis {
+    return this.#waiting[0]?.until ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** What goes back to where the INIT came from; null for nothing. */
+  answer(init: Init, from: Address, now: Millis): Answer | null {
+    const { cryptography, limits, counts, onNotice } = this.#options;
+    const held = this.#macKeys.find(([, key]) => hasFirstMac(cryptography, key, init.bytes));
+    if (held === undefined) {
+      counts.datagramsIgnored++;
+      return null;
+    }
+    if (init.version !== protocolVersion) {
+      onNotice(`Cannot speak version ${init.version} of the UDP link with ${from.host}: this node speaks version ${protocolVersion}`);
+      return this.#withoutState(from, now, () => writeVersion(init.connectionId));
+    }
+    const known = this.#waiting.find(({ mac1 }) => cryptography.sameBytes(mac1, init.mac1));
+    if (known !== undefined) return sameAddress(known.agreement.address, from) ? { bytes: known.response } : this.#refuse();
+    if (limits.isLoaded(now) && !this.#cookies.accepts(init.bytes, from, now)) {
+      const cookie = this.#cookies.issue(from, now);
+      const nonce = this.#options.random(cookieNonceBytes);
+      return this.#withoutState(from, now, () => writeCookie(cryptography, held[1], init, { nonce, cookie }));
+    }
+    if (this.#options.identity.roster.keysOf(init.from).length === 0 || !limits.mayAgree(from, now)) return this.#refuse();
+    return this.#agree(init, held[0], from, now) ?? this.#refuse();
+  }
+
+  find(connectionId: Uint8Array): Waiting | null {
+    const { sameBytes } = this.#options.cryptography;
+    return this.#waiting.find(({ agreement }) => sameBytes(agreement.connectionId, connectionId)) ?? null;
+  }
+
+  /** It has been shown, and makes what the peer began before needless. */
+  confirmed({ peer, timestamp }: Agreement): void {
+    this.drop(({ agreement }) => agreement.peer === peer && agreement.timestamp <= timestamp);
+  }
+
+  drop(which: (waiting: Waiting) => boolean): void {
+    this.#waiting = this.#waiting.filter((waiting) => !which(waiting));
+  }
+
+  #withoutState(from: Address, now: Millis, write: () => Uint8Array): Answer | null {
+    const { limits, counts } = this.#options;
+    if (!limits.mayReply(from, now)) return this.#refuse();
+    counts.replies++;
+    return { bytes: write() };
+  }
+
+  #refuse(): null {
+    this.#options.counts.handshakesRefused++;
+    return null;
+  }
+
+  #agree(init: Init, own: KeyPair, from: Address, now: Millis): Answer | null {
+    const { identity, cryptography, random, limits, counts, say, onNotice } = this.#options;
+    const { roster, cluster, self } = identity;
+    let isKnown = false;
+    const handshake = new Handshake({
+      cryptography,
+      pattern: "IK",
+      role: "responder",
+      prologue: prologue(cluster, init.from, self),
+      own,
+      ephemeral: random(32),
+      knows: (key) => isKnown = roster.nodeOf(key) === init.from,
+    });
+    counts.agreements++;
+    const said = handshake.read(init.noise);
+    const peerKey = handshake.remote;
+    if (said === null || peerKey === null) {
+      // Who has our key and cannot speak to us: the two may have been told different things.
+      if (!isKnown) onNotice(`Cannot accept a link from ${from.host}: its key or its cluster is not that of node ${init.from} here`);
+      return null;
+    }
+    const payload = decodeInit(said);
+    const name = keyText(peerKey);
+    if (payload === null || payload.timestamp <= (this.#newest.get(name) ?? -1)) return null;
+    // Asked only now: what somebody recorded must not use up what the peer may do.
+    if (!limits.mayAgreeWith(init.from, now)) return null;
+    this.#newest.set(name, payload.timestamp);
+    const response = say();
+    const noise = handshake.write(encodeResponse(response));
+    if (noise === null) return null;
+    const agreement: Agreement = {
+      peer: init.from,
+      peerKey,
+      role: "responder",
+      keys: handshake.split(),
+      address: from,
+      connectionId: response.connectionId,
+      peerConnectionId: init.connectionId.slice(),
+      side: payload,
+      timestamp: payload.timestamp,
+      seen: payload.seen,
+    };
+    const bytes = writeResponse(cryptography, payload.responseKey, init.connectionId, noise);
+    this.#keep({
+      agreement,
+      protection: new Packets(cryptography, agreement.keys, agreement.peerConnectionId),
+      mac1: init.mac1.slice(),
+      response: bytes,
+      until: now + confirmWithinMs,
+    });
+    return { bytes, agreement };
+  }
+
+  #keep(waiting: Waiting): void {
+    const { peer } = waiting.agreement;
+    const oldest = this.#waiting.filter(({ agreement }) => agreement.peer === peer).at(-waitingPerPeerMax);
+    this.#waiting = [...this.#waiting.filter((other) => other !== oldest), waiting];
+  }
+}
