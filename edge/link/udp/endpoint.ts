@@ -141,8 +141,7 @@ export class Endpoint {
       return;
     }
     const waiting = this.#responder.find(id);
-    // From elsewhere it is no proof of the address that the INIT named: the peer is to begin anew from where it is now.
-    if (waiting !== null && sameAddress(waiting.agreement.address, from)) this.#onFirstPacket(waiting, bytes, from, now);
+    if (waiting !== null) this.#onFirstPacket(waiting, bytes, from, now);
     else if (!this.#onReset(bytes, from)) this.#onUnknown(bytes, id, from, now);
   }
 
@@ -231,6 +230,9 @@ export class Endpoint {
 
   /** Until a packet is opened nothing is kept of it, and nobody hears of the connection. */
   #onFirstPacket({ agreement, protection }: Waiting, bytes: Uint8Array, from: Address, now: Millis): void {
+    // From elsewhere it is no proof of the address that the INIT came from. And nobody is told that the connection is
+    // forgotten: it is not, and who only saw the packet would learn how to end it.
+    if (!sameAddress(agreement.address, from)) return this.#ignore();
     const held = this.#hold(agreement, protection, now);
     protection.onFirst(() => {
       this.#responder.confirmed(agreement);

@@ -55,17 +55,17 @@ export class Responder {
   readonly #options: ResponderOptions;
   readonly #cookies: Cookies;
   /** For each key we hold: what INITs to it are authenticated with. */
-  readonly #macKeys: readonly (readonly [KeyPair, Uint8Array])[];
+  #macKeys: readonly (readonly [KeyPair, Uint8Array])[] = [];
+  #keys: readonly KeyPair[] = [];
   /** The newest timestamp of each key, in this life of the node. */
   readonly #newest = new Map<string, Micros>();
   /** Oldest first. */
   #waiting: readonly Waiting[] = [];
 
   constructor(options: ResponderOptions) {
-    const { identity, cryptography, random, now } = options;
+    const { cryptography, random, now } = options;
     this.#options = options;
     this.#cookies = new Cookies(cryptography, random, now);
-    this.#macKeys = identity.keys.map((pair) => [pair, macKey(cryptography, pair.publicKey)]);
   }
 
   get size(): number {
@@ -79,7 +79,7 @@ export class Responder {
   /** What goes back to where the INIT came from; null for nothing. */
   answer(init: Init, from: Address, now: Millis): Answer | null {
     const { cryptography, limits, counts, onNotice } = this.#options;
-    const held = this.#macKeys.find(([, key]) => hasFirstMac(cryptography, key, init.bytes));
+    const held = this.#ownKeys().find(([, key]) => hasFirstMac(cryptography, key, init.bytes));
     if (held === undefined) {
       counts.datagramsIgnored++;
       return null;
@@ -97,6 +97,16 @@ export class Responder {
     }
     if (this.#options.identity.roster.keysOf(init.from).length === 0 || !limits.mayAgree(from, now)) return this.#refuse();
     return this.#agree(init, held[0], from, now) ?? this.#refuse();
+  }
+
+  /** Ours, with what shows that an INIT is for them; anew when we hold others. */
+  #ownKeys(): readonly (readonly [KeyPair, Uint8Array])[] {
+    const { identity, cryptography } = this.#options;
+    if (this.#keys !== identity.keys) {
+      this.#keys = identity.keys;
+      this.#macKeys = this.#keys.map((pair) => [pair, macKey(cryptography, pair.publicKey)]);
+    }
+    return this.#macKeys;
   }
 
   find(connectionId: Uint8Array): Waiting | null {

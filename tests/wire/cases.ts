@@ -1,0 +1,7 @@
+/** All facts about links over UDP that are measured on simulated paths. */
+import type { Case } from "./case.ts";
+import { attackCases } from "./cases/attacks.ts";
+import { moveCases } from "./cases/moves.ts";
+import { transferCases } from "./cases/transfers.ts";
+
+export const cases: readonly Case[] = [...transferCases, ...moveCases, ...attackCases];
