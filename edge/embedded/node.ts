@@ -45,7 +45,7 @@ const idleLookMs = 400;
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
   const link = linkAddress(options, topology, self);
-  const identity = link === null ? null : await OwnIdentity.of(options, topology, self, runtime.cryptography);
+  const identity = link === null ? null : await OwnIdentity.of(options, topology, self);
   const crashed: { node: LocalNode | null; error: Error | null } = { node: null, error: null };
   const node = await startNode({
     runtime,

@@ -176,6 +176,10 @@ export async function isDirectory(path: string): Promise<boolean> {
   return await stat(path).then((found) => found.isDirectory(), () => false);
 }
 
+export async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(() => true, () => false);
+}
+
 export async function fileBytes(path: string): Promise<number> {
   return (await stat(path)).size;
 }

@@ -197,7 +197,7 @@ describe("a cipher", () => {
   test("opens things once, in order, and unchanged; the room before them is the caller's", () => {
     const [near, far] = both();
     const [one, two] = [near.seal(nothing, text("one"), 4), near.seal(text("header"), text("two"))];
-    expect(one.subarray(0, 4)).toEqual(new Uint8Array(4));
+    expect(one.byteLength).toBe(4 + 3 + 16);
     expect(far.open(text("header"), two)).toBe(null);
     expect(far.open(nothing, one.subarray(4))).toEqual(text("one"));
     expect(far.open(nothing, one.subarray(4))).toBe(null);
