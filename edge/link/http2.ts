@@ -89,6 +89,7 @@ class Http2Link implements Link {
       address,
       delayMs: this.#options.delayMs?.(peer) ?? 0,
       call: (lane) => new Caller(this.#options.runtime, this.#options.identity, { to: peer, lane, url: `http://${address}${streamPath}` }),
+      onOpen: () => this.#handshakes++,
       onUnreachable: () => this.#later(() => this.#events.onUnreachable(peer)),
       onNotice: (sentence) => this.#later(() => this.#events.onNotice(sentence)),
     });

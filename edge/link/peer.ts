@@ -4,9 +4,8 @@ import type { Runtime } from "../runtime.ts";
 import type { Caller } from "./call.ts";
 import { Lane, type LaneCounts } from "./lane.ts";
 import { controlLane, type Lane as LaneNumber, type PeerStats } from "./link.ts";
+import { queueBytesMaxOf } from "./queue.ts";
 
-const controlQueueBytesMax: number = 4 << 20;
-const queueBytesMax: number = 32 << 20;
 /** Heartbeats come several times a second: a peer silent for this long is gone, or its connection is dead and nobody said so. */
 const silentMs = 4_000;
 /** Nodes start one after the other: a peer that is not there for a moment is no news. */
@@ -19,6 +18,8 @@ export interface PeerOptions {
   readonly address: string;
   readonly delayMs: Millis;
   call(lane: LaneNumber): Caller;
+  /** The peer has let us in. */
+  onOpen(): void;
   onUnreachable(): void;
   onNotice(sentence: string): void;
 }
@@ -107,9 +108,15 @@ export class Peer {
     const existing = this.#lanes.get(number);
     if (existing !== undefined) return existing;
     const { delayMs } = this.#options;
-    const bytesMax = number === controlLane ? controlQueueBytesMax : queueBytesMax;
-    const lane = new Lane(this.#runtime, this.#options.call(number), { queueBytesMax: bytesMax, delayMs, counts: this.#counts }, {
-      onOpen: () => this.#works(),
+    const lane = new Lane(this.#runtime, this.#options.call(number), {
+      queueBytesMax: queueBytesMaxOf(number),
+      delayMs,
+      counts: this.#counts,
+    }, {
+      onOpen: () => {
+        this.#options.onOpen();
+        this.#works();
+      },
       onBroken: (reason, wasOpen) => {
         if (wasOpen && number === controlLane) this.#options.onUnreachable();
         this.#fails(reason);
