@@ -77,6 +77,7 @@ export class UdpLink implements Driver {
       now: () => runtime.clock.now().mono,
       wall: () => runtime.clock.now().wall,
       datagramBytesMax: Math.min(socket.datagramBytesMax, options.mtuBytesMax ?? Infinity),
+      ...(options.trace === undefined ? {} : { trace: options.trace }),
       events: {
         onConnected: (peer, connection) => this.#opened(peer, connection),
         onClosed: (peer, reason) => this.#broken(peer, reason),
