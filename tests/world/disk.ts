@@ -82,6 +82,11 @@ export class SimDisk {
     };
   }
 
+  /** What a power loss leaves of a sector; null if nobody wrote it. */
+  safe(name: string, sector: number): Uint8Array | null {
+    return this.#files.get(name)?.safe.get(sector) ?? null;
+  }
+
   processEnded(): void {
     this.#locked = false;
   }

@@ -32,8 +32,8 @@ export type CutShape = "deaf" | "mute" | "isolated" | { readonly half: readonly 
 
 export type FaultKind = Trouble["kind"];
 
-/** Faults begin once everybody has had the time to start. */
-const calmMs = 400;
+/** Faults begin once everybody has had the time to start, or right in the middle of that. */
+const calmMs = [0, 30, 400] as const;
 
 /** `often`: these only, and many of them. */
 export function drawFaults(
@@ -64,12 +64,13 @@ export function drawFaults(
     "handover": (own) => ({ kind: "handover", group: own.pick(topology.groups).id, to: own.pick([0, ...nodes]) }),
   };
   const faults: Fault[] = [];
+  const from = prng.split("calm").pick(calmMs);
   for (const [kind, draw] of Object.entries(draws) as [FaultKind, (own: Prng) => Trouble][]) {
     const own = prng.split(kind);
     const mean = often.length > 0 ? own.range(100, 500) : own.range(500, 4_000);
     const wanted = often.length > 0 ? often.includes(kind) : own.chance(0.5);
     if (!wanted || !bearable(kind, durability)) continue;
-    for (let at = calmMs + own.range(0, 2 * mean); at < untilMs; at += own.range(0, 2 * mean)) faults.push({ at, ...draw(own) });
+    for (let at = from + own.range(0, 2 * mean); at < untilMs; at += own.range(0, 2 * mean)) faults.push({ at, ...draw(own) });
   }
   return faults.sort((a, b) => a.at - b.at);
 }

@@ -1,20 +1,20 @@
 /** Carries the plan's faults out, and heals the world when their time is over, but for a scar. */
 import type { NodeId } from "../../core/ids.ts";
 import { type Fault, type FaultKind, waysOf } from "./fault.ts";
+import type { Samples } from "./check/samples.ts";
 import type { Machine } from "./machine.ts";
+import { remembers } from "./memory.ts";
 import type { Network } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "../sim/prng.ts";
 import type { Loop } from "./loop.ts";
-
-/** They end processes. */
-const deadly: ReadonlySet<FaultKind> = new Set(["crash", "black-out", "failed-sync", "failed-write", "full-disk"]);
 
 export interface FaultSurroundings {
   readonly plan: Plan;
   readonly loop: Loop;
   readonly network: Network;
   readonly machines: ReadonlyMap<NodeId, Machine>;
+  readonly samples: Samples;
   start(machine: Machine): void;
   /** Ends the process; `power`: the machine with it. */
   crash(machine: Machine, how: "power" | "kill"): void;
@@ -28,7 +28,6 @@ export class Faults {
   /** Nodes that stay broken once the world has healed. */
   readonly scarred = new Set<NodeId>();
   #over = false;
-  #founded = false;
   readonly #world: FaultSurroundings;
   readonly #prng: Prng;
 
@@ -71,10 +70,10 @@ export class Faults {
   }
 
   #scar(): void {
-    const { plan, machines, network } = this.#world;
+    const { plan, machines, network, samples } = this.#world;
     if (plan.scar === "none" || plan.durability === "memory") return;
     // Who is new, or has lost its directory, votes only when it has heard everybody: then nobody can be spared.
-    if (!this.founded) return;
+    if (!samples.founded || ![...machines.values()].every(({ disk }) => remembers(disk))) return;
     for (const node of this.#prng.shuffle([...machines.keys()])) {
       const left = (acceptors: readonly NodeId[]): number => acceptors.filter((one) => one !== node && !this.scarred.has(one)).length;
       if (plan.topology.groups.some(({ acceptors, q1, q2 }) => left(acceptors) < Math.max(q1, q2))) continue;
@@ -87,18 +86,8 @@ export class Faults {
     for (const node of this.scarred) for (const [from, to] of waysOf(cut, node, [...machines.keys()])) network.cut(from, to);
   }
 
-  /**
-   * Everybody has voted once, and its directory says so. Until then a node that starts again takes itself for one that was
-   * wiped, and a group most of whose acceptors do so at once never votes again: for that a cluster has to be founded anew.
-   */
-  get founded(): boolean {
-    this.#founded ||= [...this.#world.machines.values()].every(({ voting }) => voting >= 4);
-    return this.#founded;
-  }
-
   #carryOut(fault: Fault): void {
     const { machines, network } = this.#world;
-    if (deadly.has(fault.kind) && !this.founded) return;
     const nodes = [...machines.keys()];
     this.counts[fault.kind] = (this.counts[fault.kind] ?? 0) + 1;
     const machine = machines.get("target" in fault && fault.target !== 0 ? fault.target : this.#coordinator())!;

@@ -88,7 +88,12 @@ export class World {
   async run(): Promise<void> {
     const { queue } = this.loop;
     const begin = new Prng(this.plan.seed).split("begin");
-    for (const machine of this.machines.values()) queue.after(begin.range(0, 30), () => this.start(machine));
+    for (const machine of this.machines.values()) {
+      queue.after(begin.range(0, 30), () => {
+        // A fault may have been quicker.
+        if (machine.lives === 0) this.start(machine);
+      });
+    }
     this.work.begin();
     this.samples.begin();
     this.faults.begin();
