@@ -9,7 +9,7 @@ import type { Prng } from "../../sim/prng.ts";
 import type { Life } from "../machine.ts";
 import type { World } from "../world.ts";
 
-const everyMs = 250;
+const everyMs = 400;
 const linkQueueBytesMax = 64 << 20;
 
 export class Samples {
