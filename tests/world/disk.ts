@@ -11,6 +11,7 @@ import type { Buggify, Point } from "./buggify.ts";
 import type { Life } from "./machine.ts";
 
 export const sectorBytes = 4_096;
+const youngSyncs = 4;
 
 type Done = (error: Error | null) => void;
 type Sectors = Map<number, Uint8Array>;
@@ -51,6 +52,8 @@ export class SimDisk {
   readonly #prng: Prng;
   readonly #buggify: Buggify;
   readonly #events: DiskEvents;
+  /** What the last few syncs of the journal made safe. */
+  readonly #young: { readonly file: File; readonly sectors: readonly number[] }[] = [];
   #locked = false;
 
   constructor(root: string, faults: DiskFaults, prng: Prng, buggify: Buggify, events: DiskEvents) {
@@ -70,7 +73,7 @@ export class SimDisk {
         this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(this.#file(file), offset, length)),
       size: (file) => this.#later(life, 0.02, () => this.#file(file).size),
       preallocate: (file, bytes) => this.#preallocate(life, file, bytes),
-      open: (file) => this.#later(life, 0.02, () => this.#open(life, this.#file(file))),
+      open: (file) => this.#later(life, 0.02, () => this.#open(life, file)),
       replace: (file, bytes) => this.#later(life, this.#syncMs(), () => this.#replace(file, bytes)),
       rename: (file, name) =>
         this.#later(life, 0.2, () => {
@@ -86,6 +89,27 @@ export class SimDisk {
   /** What a power loss leaves of a sector; null if nobody wrote it. */
   safe(name: string, sector: number): Uint8Array | null {
     return this.#files.get(name)?.safe.get(sector) ?? null;
+  }
+
+  /** Nothing is left, as after it was replaced. */
+  wipe(): void {
+    this.#files.clear();
+    this.#young.length = 0;
+  }
+
+  /** Changes one bit of what is safe, and says where. Not in what a journal wrote last: that cannot be told from a torn end. */
+  flip(prng: Prng): string | null {
+    const places = [...this.#files].flatMap(([name, file]) => [...file.safe.keys()].map((sector) => ({ name, file, sector })));
+    const old = places.filter(({ file, sector }) => !this.#young.some((young) => young.file === file && young.sectors.includes(sector)));
+    if (old.length === 0) return null;
+    const { name, file, sector } = prng.pick(old);
+    const bytes = file.safe.get(sector)!.slice();
+    const at = prng.int(sectorBytes);
+    bytes[at] = bytes[at]! ^ 1 << prng.int(8);
+    file.safe.set(sector, bytes);
+    // Whoever has written there since will overwrite it.
+    if (!file.dirty.has(sector)) file.seen[sector * sectorBytes + at] = bytes[at]!;
+    return `"${name}" at byte ${sector * sectorBytes + at}`;
   }
 
   processEnded(): void {
@@ -135,7 +159,8 @@ export class SimDisk {
     this.#files.set(name, file);
   }
 
-  #open(life: Life, file: File): DiskFile {
+  #open(life: Life, name: string): DiskFile {
+    const file = this.#file(name);
     return {
       write: (offset, bytes, done) => {
         life.after(this.#writeMs(), () => {
@@ -149,13 +174,13 @@ export class SimDisk {
           done(null);
         });
       },
-      sync: (done) => this.#sync(life, file, done),
+      sync: (done) => this.#sync(life, name, file, done),
       read: (offset, length) => this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(file, offset, length)),
       close: () => Promise.resolve(),
     };
   }
 
-  #sync(life: Life, file: File, done: Done): void {
+  #sync(life: Life, name: string, file: File, done: Done): void {
     const upTo = [...file.dirty];
     life.after(this.#syncMs(), () => {
       if (this.failSync) {
@@ -166,6 +191,7 @@ export class SimDisk {
       }
       const safe = upTo.filter((sector) => file.dirty.delete(sector));
       for (const sector of safe) file.safe.set(sector, sectorOf(file, sector));
+      if (name.startsWith("journal-") && this.#young.push({ file, sectors: safe }) > youngSyncs) this.#young.shift();
       this.#tellSafe(file, safe);
       done(null);
     });

@@ -25,6 +25,10 @@ export type Trouble =
   /** The next sync, or write, reports an error, which ends the process. */
   | { readonly kind: "failed-sync"; readonly target: Target }
   | { readonly kind: "failed-write"; readonly target: Target }
+  /** The machine loses its power, and what it comes back with is an empty disk. */
+  | { readonly kind: "wipe"; readonly target: Target; readonly downMs: Millis }
+  /** Bits change in files that were safe: of a machine without power, or of one that runs and ends after `downMs`. */
+  | { readonly kind: "flip"; readonly target: Target; readonly bits: number; readonly running: boolean; readonly downMs: Millis }
   | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId | 0 };
 
 /** Who does not hear whom: nobody the target, the target nobody, both, or two halves each other (the target in the first). */
@@ -61,6 +65,8 @@ export function drawFaults(
     "full-disk": (own) => ({ kind: "full-disk", target: target(own), lastsMs: own.longTail(500) }),
     "failed-sync": (own) => ({ kind: "failed-sync", target: target(own) }),
     "failed-write": (own) => ({ kind: "failed-write", target: target(own) }),
+    "wipe": (own) => ({ kind: "wipe", target: target(own), downMs: down(own) }),
+    "flip": (own) => ({ kind: "flip", target: target(own), bits: own.pick([1, 1, 10]), running: own.chance(0.5), downMs: down(own) }),
     "handover": (own) => ({ kind: "handover", group: own.pick(topology.groups).id, to: own.pick([0, ...nodes]) }),
   };
   const faults: Fault[] = [];
@@ -75,11 +81,10 @@ export function drawFaults(
   return faults.sort((a, b) => a.at - b.at);
 }
 
-/** What is promised for less than `sync` is less: `async` survives its processes, not its machines; `memory` neither. */
+/** What is promised for less than `sync` is less: `async` survives its processes, not its machines; `memory` one process at a time. */
 function bearable(kind: FaultKind, durability: Durability): boolean {
-  const losing: readonly FaultKind[] = ["black-out", "failed-sync", "failed-write", "full-disk"];
-  if (durability === "sync") return true;
-  return !losing.includes(kind) && (durability === "async" || kind !== "crash");
+  const losing: readonly FaultKind[] = ["black-out", "failed-sync", "failed-write", "full-disk", "wipe", "flip"];
+  return durability === "sync" || !losing.includes(kind);
 }
 
 function drawEnd(prng: Prng, durability: Durability): "power" | "kill" | "stop" {

@@ -225,11 +225,15 @@ export class World {
     if (!life.alive) return;
     const { machine } = life;
     this.say(() => `n${machine.id} ends: ${error.message}`);
-    if (!explained(error)) return this.loop.fail(error instanceof CarillonError ? new Violation("fatal", error.message) : error);
+    const refused = error instanceof CarillonError && error.code === "corrupt" && this.faults.injuries.refused(machine);
+    if (!refused && !explained(error)) {
+      return this.loop.fail(error instanceof CarillonError ? new Violation("fatal", error.message) : error);
+    }
     // In an event of its own: the process is still at it.
     this.loop.queue.after(0, () => {
       if (!life.alive) return;
       this.crash(machine, "kill");
+      if (refused) return;
       if (this.#healed && !this.faults.scarred.has(machine.id)) this.start(machine);
       else this.faults.startLater(machine, supervisorMs);
     });

@@ -14,6 +14,9 @@ export class Promises {
   /** Highest granted, by "node group". */
   readonly #granted = new Map<string, Ballot>();
 
+  /** Nodes whose directory was wiped and that have not started since. */
+  readonly #emptied = new Set<NodeId>();
+
   /** Whole frames that a node hands to its links. */
   said(node: NodeId, bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -26,7 +29,19 @@ export class Promises {
     }
   }
 
+  /** Nothing that this node said binds its next lives: they have to hear it from others. */
+  forgotten(node: NodeId): void {
+    for (const key of [...this.#granted.keys()]) if (key.startsWith(`${node} `)) this.#granted.delete(key);
+    this.#emptied.add(node);
+  }
+
   started(node: NodeId, { view, recovery }: RunningNode): void {
+    demand(
+      recovery.rejoining || !this.#emptied.has(node),
+      "promises",
+      () => `n${node} takes itself for one that knows what it promised, with a directory that was wiped`,
+    );
+    this.#emptied.delete(node);
     // Who has lost its journal votes again only when it has heard the others.
     if (recovery.rejoining) return;
     for (const { group, promised } of view().groups) {
