@@ -307,6 +307,21 @@ const look: readonly Command[] = [
     run: async (call) => (await import("./status.ts")).status(call),
   },
   {
+    words: ["links"],
+    summary: "how a node reaches the others: over what and why, and what is known of the way",
+    client: true,
+    examples: ["links", "links --url http://fra-1:4100 --json | jq '.links[] | {peer, driver, rttMs}'"],
+    run: async (call) => (await import("./links.ts")).links(call),
+  },
+  {
+    words: ["doctor"],
+    summary: "asks every node it can reach, and explains what is wrong; exit code 1 if something is",
+    client: true,
+    examples: ["doctor", "doctor --url http://fra-1:4100 --json"],
+    notes: ["Says what nodes report, and nothing more: it sends no packets of its own between them."],
+    run: async (call) => (await import("./doctor.ts")).doctor(call),
+  },
+  {
     words: ["events"],
     summary: "what has happened in a node: elections, suspicions, stalls, overload",
     client: true,

@@ -1,14 +1,17 @@
 /** carillon config …: what a node would start with, and whether it could. */
-import { checkSafety, loudly } from "../config.ts";
+import { checkSafety, type Config, loudly } from "../config.ts";
 import { formatAddress } from "../config/read.ts";
+import { checkListed, readKeyFile } from "../link/key_file.ts";
+import { isThere } from "../runtime/system.ts";
 import { type Call, exits } from "./command.ts";
 import { configOf } from "./settings.ts";
+import { runtime } from "#runtime";
 
 export async function check(call: Call): Promise<number> {
   const { config, file } = await configOf(call);
   checkSafety(config, call.on("insecure"));
   const { output } = call;
-  const warnings = [...config.warnings, ...loudly(config)];
+  const warnings = [...config.warnings, ...loudly(config), ...await keyWarnings(config)];
   if (output.format !== "text") {
     await output.json({ ok: true, file, warnings });
     return exits.fine;
@@ -24,6 +27,14 @@ export async function check(call: Call): Promise<number> {
   return exits.fine;
 }
 
+/** Throws for a key file the node could not start with. One that is not there is where the configuration is only checked. */
+async function keyWarnings({ self, link, keyFile, keys }: Config): Promise<string[]> {
+  if (link === null) return [];
+  if (!await isThere(keyFile)) return [`there is no key file ${keyFile} here; where the node is to start, "carillon init" makes it`];
+  checkListed(self, await readKeyFile(keyFile, runtime.cryptography), keys.get(self) ?? [], keyFile);
+  return [];
+}
+
 export async function show(call: Call): Promise<number> {
   const { config } = await configOf(call);
   const { output } = call;
@@ -31,7 +42,7 @@ export async function show(call: Call): Promise<number> {
   if (output.format !== "text") {
     await output.json({
       settings: config.origins,
-      nodes: config.topology.nodes,
+      nodes: config.topology.nodes.map((node) => ({ ...node, keys: config.keys.get(node.name) ?? [] })),
       groups: config.topology.groups ?? [],
       delays: Object.fromEntries(config.delays),
     });
@@ -44,8 +55,14 @@ export async function show(call: Call): Promise<number> {
   if (config.topology.nodes.length > 1 || config.topology.groups !== undefined) {
     await output.line();
     await output.table(
-      ["NODE", "REGION", "LINK", "HTTP"],
-      config.topology.nodes.map((node) => [node.name, node.region ?? "local", node.link ?? null, node.http ?? null]),
+      ["NODE", "REGION", "LINK", "HTTP", "KEYS"],
+      config.topology.nodes.map((node) => [
+        node.name,
+        node.region ?? "local",
+        node.link ?? null,
+        node.http ?? null,
+        config.keys.get(node.name)?.join(" ") || null,
+      ]),
     );
     await output.line();
     await output.table(

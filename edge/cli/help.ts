@@ -18,6 +18,9 @@ const families: readonly (readonly [title: string, rows: readonly (readonly [nam
   ]],
   ["Look", [
     ["status", "is everything well? where is what?"],
+    ["links", "how nodes reach each other"],
+    ["doctor", "what is wrong, and what to do about it"],
+    ["events", "what has happened"],
     ["config", "check · show"],
     ["journal", "inspect · verify · adopt"],
     ["version", "this program, and the node it reaches"],

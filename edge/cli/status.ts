@@ -2,6 +2,7 @@
 import type { ClusterStatus, GroupStatus } from "../../services/api.ts";
 import { type Call, exits } from "./command.ts";
 import { timeoutOf, withNode } from "./connect.ts";
+import { span } from "./units.ts";
 
 /** How long the other nodes have to say how they are: one that is in trouble must not keep the rest from being seen. */
 const othersMs = 1_000;
@@ -107,15 +108,6 @@ function lagOf({ groups }: ClusterStatus): string {
 
 function mebibytes(bytes: number): string {
   return bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-}
-
-/** `340 ms`, `12.0 s`, `5 min`, `3 h`, `2 d`. */
-function span(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  const seconds = ms / 1_000;
-  if (seconds < 120) return `${seconds.toFixed(1)} s`;
-  if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`;
 }
 
 /** Which keys a group orders, or which groups it spans. */

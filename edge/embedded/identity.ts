@@ -6,7 +6,6 @@ import { checkKeys, type NodeKeys, withoutKeys } from "../config/keys.ts";
 import { type Identity, type KeyPair, keyText, parseKey, Roster } from "../link/identity.ts";
 import { checkListed, readKeyFile } from "../link/key_file.ts";
 import { keyFileText, newKeyPair, parseKeyFile } from "../link/node_key.ts";
-import type { Cryptography } from "../runtime.ts";
 import type { NodeOptions, PublicKeys } from "./options.ts";
 import { nameOf } from "./status.ts";
 import { runtime } from "#runtime";
@@ -30,18 +29,16 @@ export class OwnIdentity implements Identity {
   readonly roster: Roster;
   readonly #options: NodeOptions;
   readonly #topology: Topology;
-  readonly #cryptography: Cryptography;
   #held: readonly KeyPair[];
 
   private constructor(
     options: NodeOptions,
     topology: Topology,
     self: NodeId,
-    { held, keys, cryptography }: { readonly held: readonly KeyPair[]; readonly keys: NodeKeys; readonly cryptography: Cryptography },
+    { held, keys }: { readonly held: readonly KeyPair[]; readonly keys: NodeKeys },
   ) {
     this.#options = options;
     this.#topology = topology;
-    this.#cryptography = cryptography;
     this.#held = held;
     this.self = self;
     this.cluster = topology.cluster;
@@ -49,10 +46,10 @@ export class OwnIdentity implements Identity {
   }
 
   /** Throws CarillonError `config` for keys that are missing, damaged, readable by others, or not this node's. */
-  static async of(options: NodeOptions, topology: Topology, self: NodeId, cryptography: Cryptography): Promise<OwnIdentity> {
+  static async of(options: NodeOptions, topology: Topology, self: NodeId): Promise<OwnIdentity> {
     const keys = listed(options.keys ?? {}, topology);
-    const held = await heldBy(options, keys, nameOf(topology.nodes)(self), cryptography);
-    return new OwnIdentity(options, topology, self, { held, keys, cryptography });
+    const held = await heldBy(options, keys, nameOf(topology.nodes)(self));
+    return new OwnIdentity(options, topology, self, { held, keys });
   }
 
   /** All are answered to. */
@@ -63,7 +60,7 @@ export class OwnIdentity implements Identity {
   /** Takes over the lists, and what the key file holds by now. Throws, and changes nothing, where `of` would. */
   async change(keys: PublicKeys): Promise<{ readonly changes: readonly KeyChange[]; readonly heldChanged: boolean }> {
     const next = listed(keys, this.#topology);
-    const held = await heldBy(this.#options, next, nameOf(this.#topology.nodes)(this.self), this.#cryptography);
+    const held = await heldBy(this.#options, next, nameOf(this.#topology.nodes)(this.self));
     const changes = this.#topology.nodes.flatMap(({ id, name }) => {
       const before = this.roster.keysOf(id).map(keyText);
       const after = next.get(name) ?? [];
@@ -108,8 +105,8 @@ async function heldBy(
   { privateKey, keyFile, data }: NodeOptions,
   keys: NodeKeys,
   name: string,
-  cryptography: Cryptography,
 ): Promise<readonly KeyPair[]> {
+  const { cryptography } = runtime;
   const path = keyFile ?? (data === undefined ? null : `${data}/node.key`);
   if (privateKey === undefined && path === null) {
     throw new CarillonError("config", `Cannot be node "${name}": it has peers and no private key; say privateKey, keyFile or data`);

@@ -7,7 +7,6 @@ import type { PeerStats, UdpPath } from "../link/link.ts";
 import type { Clock } from "../runtime.ts";
 import { processUsage } from "../runtime/usage.ts";
 import type { RunningNode } from "../start_node.ts";
-import { nameOf } from "./status.ts";
 
 export interface Measured {
   readonly node: RunningNode;
@@ -20,13 +19,12 @@ export interface Measured {
 }
 
 export function metricsOf({ node, services, topology, clock, failed, eventLoopDelayMs }: Measured): MetricsSources {
-  const nodeName = nameOf(topology.nodes);
   return {
     journal: (): JournalStats => {
       const reason = failed();
       return { ...node.journalStats(), ...(reason === null ? {} : { failed: reason }) };
     },
-    links: () => (node.link?.stats() ?? []).map((peer) => linkStats(peer, nodeName(peer.peer), clock.now().mono)),
+    links: () => (node.link?.stats() ?? []).map((peer) => linkStats(peer, topology, clock.now().mono)),
     ...(node.link === null ? {} : { linkCounts: node.link.counts.bind(node.link) }),
     process: () => ({ ...processUsage(), eventLoopDelayMs: eventLoopDelayMs() }),
     services: () => services.stats(),
@@ -34,9 +32,10 @@ export function metricsOf({ node, services, topology, clock, failed, eventLoopDe
 }
 
 /** A link as people see it: names for ids, durations for instants of this process's clock. */
-function linkStats({ connectedSince, udp, ...stats }: PeerStats, peer: string, now: Millis): LinkStats {
+function linkStats({ connectedSince, udp, ...stats }: PeerStats, { nodes }: Topology, now: Millis): LinkStats {
+  const { name, link } = nodes.find(({ id }) => id === stats.peer)!;
   const since = (instant: Millis | null): number | null => instant === null ? null : Math.max(0, Math.round(now - instant));
-  return { ...stats, peer, connectedMs: since(connectedSince), udp: udp === null ? null : pathStats(udp, since) };
+  return { ...stats, peer: name, address: link, connectedMs: since(connectedSince), udp: udp === null ? null : pathStats(udp, since) };
 }
 
 function pathStats({ failingSince, ...path }: UdpPath, since: (instant: Millis | null) => number | null): LinkStats["udp"] {

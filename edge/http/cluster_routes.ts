@@ -18,7 +18,13 @@ export function addClusterRoutes(app: Hono, front: Front): void {
   add("/v1/cluster", (status) => ({ ...status }));
   add("/v1/nodes", ({ nodes }) => ({ nodes }));
   add("/v1/groups", ({ groups }) => ({ groups }));
-  add("/v1/links", (status) => ({ links: linksOf(context, status), counts: context.metrics?.linkCounts?.() ?? null }));
+  add("/v1/links", (status) => ({
+    node: status.node,
+    // Whoever asks several nodes can tell whether their clocks agree.
+    at: new Date().toISOString(),
+    links: linksOf(context, status),
+    counts: context.metrics?.linkCounts?.() ?? null,
+  }));
 }
 
 /** One per other node: what the core heard, and what the link's driver knows where there is one. */

@@ -53,8 +53,9 @@ export interface JournalStats {
 
 /** One peer's link, as its driver tells; what that does not know is null. Counters since the process started. */
 export interface LinkStats extends Omit<PeerStats, "peer" | "connectedSince" | "udp"> {
-  /** Name of the peer's node. */
+  /** Name of the peer's node, and where it is looked for. */
   readonly peer: string;
+  readonly address: string;
   /** How long the connection has lasted; null while there is none. */
   readonly connectedMs: number | null;
   readonly udp: Omit<UdpPath, "failingSince"> & { readonly failingMs: number | null } | null;

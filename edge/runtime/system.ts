@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -160,6 +160,10 @@ export async function writeText(path: string, text: string, mode: number = 0o644
   await writeFile(path, text, { mode });
 }
 
+export async function appendText(path: string, text: string): Promise<void> {
+  await appendFile(path, text);
+}
+
 export async function makeDirectory(path: string): Promise<void> {
   await mkdir(path, { recursive: true });
 }
@@ -174,6 +178,10 @@ export async function removeTree(path: string): Promise<void> {
 
 export async function isDirectory(path: string): Promise<boolean> {
   return await stat(path).then((found) => found.isDirectory(), () => false);
+}
+
+export async function isThere(path: string): Promise<boolean> {
+  return await stat(path).then(() => true, () => false);
 }
 
 export async function fileBytes(path: string): Promise<number> {

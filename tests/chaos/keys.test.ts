@@ -54,7 +54,7 @@ async function seen(
   return await (await fetch(`${node.url}/v1/links`)).json() as never;
 }
 
-async function until(what: string, isSo: () => Promise<boolean>, withinMs: number): Promise<number> {
+async function until(what: string, isSo: () => boolean | Promise<boolean>, withinMs: number): Promise<number> {
   const started = performance.now();
   while (!(await isSo())) {
     if (performance.now() - started > withinMs) throw new Error(`Waited ${withinMs} ms in vain until ${what}`);
@@ -91,17 +91,17 @@ test("a node's key is changed under load, in three commands, without a restart a
   const both = rotated.stdout.trimEnd().split("\n").at(-1)!;
   const [old, young] = [...both.matchAll(/ck1_[\w-]+/g)].map(([key]) => key) as [string, string];
   expect(before).toContain(`key = "${old}"`);
-  await until("the node answers to its new key", async () => node.output.includes(`answers to its keys ${old} and ${young}`), 5_000);
+  await until("the node answers to its new key", () => node.output.includes(`answers to its keys ${old} and ${young}`), 5_000);
   await listFor("n1", both);
   await listFor("n1", `key = "${young}"`);
   expect(await init("--drop")).toMatchObject({ code: 0, stderr: expect.stringContaining(`forgot ${old}`) });
-  await until("it answers to that one alone", async () => node.output.includes(`answers to its key ${young}`), 5_000);
+  await until("it answers to that one alone", () => node.output.includes(`answers to its key ${young}`), 5_000);
   for (const other of cluster.nodes.slice(1)) {
     await until(`${other.name} and n1 are linked`, connected(other, "n1", true), 5_000);
     await until(`n1 and ${other.name} are linked`, connected(node, other.name, true), 5_000);
   }
   const mark = load.done;
-  await until("writes go on", async () => load.done > mark + 50, 10_000);
+  await until("writes go on", () => load.done > mark + 50, 10_000);
   expect(load.failures).toEqual([]);
   // It starts with the new key as well.
   const kept = readFileSync(node.keyFile, "utf8");

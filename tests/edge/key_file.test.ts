@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { addKey, checkListed, dropKeys, makeKeyFile, readKeyFile } from "../../edge/link/key_file.ts";
 import { type KeyPair, keyText } from "../../edge/link/identity.ts";
 import { heldKeysMax } from "../../edge/link/node_key.ts";
+import { newNodeKey } from "../../mod.ts";
 import { runtime } from "#runtime";
 import { runProgram } from "./program.ts";
 
@@ -144,4 +145,30 @@ describe("carillon init", () => {
       stderr: expect.stringContaining('run "carillon init" to make it\n  try: carillon init --help'),
     });
   });
+});
+
+test("config check looks at the key file as well, and config show at the public keys", async () => {
+  const config = join(directory, "check.toml");
+  const flags = ["--node.name", "a", "--node.data", "check", "--listen.link", "127.0.0.1:4201"];
+  const lines = (await runProgram(["init", ...flags], { cwd: directory })).stdout;
+  const other = newNodeKey().publicKey;
+  const whole = `${lines}[[nodes]]\nname = "b"\nlink = "127.0.0.1:4202"\nkey = "${other}"\n`;
+  const checked = async (text: string, node: string, data: string): Promise<[number, string]> => {
+    writeFileSync(config, text);
+    const args = ["config", "check", "--config", config, "--node.name", node, "--node.data", data];
+    const { code, stderr } = await runProgram(args, { cwd: directory });
+    return [code, stderr.split("\n")[0]!];
+  };
+  expect(await checked(whole, "a", "check")).toEqual([0, ""]);
+  expect(await checked(whole, "a", "elsewhere")).toEqual([
+    0,
+    '! there is no key file elsewhere/node.key here; where the node is to start, "carillon init" makes it',
+  ]);
+  expect((await checked(whole, "b", "check"))[1]).toStartWith('✗ Cannot be node "b": check/node.key holds ck1_');
+  const keyless = await checked(whole.replace(`key = "${other}"\n`, ""), "a", "check");
+  expect(keyless).toEqual([2, expect.stringContaining('✗ Cannot use [[nodes]] "b": it has no key')]);
+
+  writeFileSync(config, whole);
+  const shown = await runProgram(["config", "show", "--config", config, "--node.name", "a", "--json"], { cwd: directory });
+  expect(JSON.parse(shown.stdout).nodes[1]).toEqual({ name: "b", link: "127.0.0.1:4202", keys: [other] });
 });

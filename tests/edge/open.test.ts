@@ -100,6 +100,24 @@ test("a node that cannot get ready in time says what it waits for", async () => 
   ]);
 });
 
+test("a node with peers needs its key and everybody's, and another one's do not do", async () => {
+  const nodes = [{ name: "a", link: "127.0.0.1:1" }, { name: "b", link: "127.0.0.1:2" }];
+  const { keys, privateKeyOf } = newKeyRing(["a", "b"]);
+  const refusal = async (more: Partial<NodeOptions>): Promise<string> =>
+    (await failure({ topology: { nodes }, self: "a", keys, ...more }))[1];
+  expect(await refusal({ keys: {}, privateKey: privateKeyOf("a") })).toStartWith("Cannot link nodes: there is no key of a, b;");
+  expect(await refusal({})).toBe('Cannot be node "a": it has peers and no private key; say privateKey, keyFile or data');
+  expect(await refusal({ data: join(directory, "keyless") })).toBe(
+    `Cannot use the key file ${join(directory, "keyless")}/node.key: there is no such file; run "carillon init" to make it`,
+  );
+  expect(await refusal({ privateKey: privateKeyOf("b") })).toStartWith(`Cannot be node "a": its private key holds ${keys["b"]}, and`);
+  expect(await refusal({ keys: { a: keys["a"]!, b: keys["a"]! }, privateKey: privateKeyOf("a") })).toStartWith(
+    'Cannot use [[nodes]]: "a" and "b" have the same key',
+  );
+  const garbled = privateKeyOf("a").replace(/1 \S{43}/, "1 tooshort");
+  expect(await refusal({ privateKey: garbled })).toStartWith("Cannot read private keys from its private key, line 3: a key is 32 bytes");
+});
+
 test("a token is asked for, over HTTP and by fetch alike", async () => {
   await using node = await open({ token: "secret", http: { host: "127.0.0.1", port: 0 } });
   const bare = await open(node.url!);

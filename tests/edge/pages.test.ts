@@ -4,6 +4,7 @@ import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkSafety, loadConfig } from "../../edge/config.ts";
+import { freePorts } from "../harness/real_cluster.ts";
 import { blocksOf, examplesOf, Reader, runInShell } from "../readme/console.ts";
 import { fromSource, Running } from "./program.ts";
 
@@ -46,6 +47,33 @@ test("docs/configuration.md shows a file that works on each of its nodes", () =>
     expect([config.self, config.token, config.topology.groups!.map((group) => group.name)]).toEqual([name, "token", ["eu", "us", "world"]]);
   }
 });
+
+test("three nodes from nothing, as docs/cli.md and the README have it", async () => {
+  const page = readFileSync(join(root, "docs/cli.md"), "utf8");
+  const block = blocksOf(page, "sh").find((text) => text.includes("carillon init"))!;
+  const readme = blocksOf(readFileSync(join(root, "README.md"), "utf8"), "sh").find((text) => text.includes("carillon init"))!;
+  expect(block).toStartWith(readme);
+  const place = join(folder, "three");
+  mkdirSync(place);
+  const ports = await freePorts(6);
+  const documented = ["4101", "4102", "4103", "4201", "4202", "4203"];
+  const typed = documented.reduce((text, port, at) => text.replaceAll(`:${port}`, `:${ports[at]}`), block);
+  // The nodes are those of the page; only what they print is kept apart, and nobody has to wait by hand until they answer.
+  const wait = `for port in ${
+    ports.slice(0, 3).join(" ")
+  }; do until carillon status --quiet --url localhost:$port; do sleep 0.1; done; done`;
+  const script = typed.replaceAll(" &\n", " > nodes.out 2>&1 &\n").replace("carillon kv put", `${wait} 2> /dev/null\ncarillon kv put`);
+  const shell = Bun.spawn(["bash", "-c", `set -e\ntrap 'kill $(jobs -p)' EXIT\n${script}`], {
+    cwd: place,
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, PATH: path() },
+  });
+  const [stdout, stderr] = await Promise.all([new Response(shell.stdout).text(), new Response(shell.stderr).text()]);
+  expect(stderr.split("\n").filter((line) => !/private key|same on every node|^$/.test(line))).toEqual([]);
+  expect([stdout.split("\n").at(-1), await shell.exited]).toEqual(["world", 0]);
+}, 60_000);
 
 test("the lines dev prints can be pasted", async () => {
   const started = Bun.spawn([...fromSource, "dev", "--port", "0"], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });

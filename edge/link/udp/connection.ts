@@ -16,7 +16,7 @@ import { Outgoing } from "./outgoing.ts";
 import { Pacer } from "./pacer.ts";
 import { type Address, Paths } from "./paths.ts";
 import type { PacketProtection } from "./protection.ts";
-import { Recovery } from "./recovery.ts";
+import { Recovery, type SentPacket } from "./recovery.ts";
 import { type StreamEvents, Streams } from "./streams.ts";
 import type { TraceEvent } from "./trace.ts";
 
@@ -57,8 +57,12 @@ export interface ConnectionStats {
   /** Part of the packets sent that were lost. */
   readonly lossRate: number;
   readonly lostPackets: number;
+  /** Packets whose content was sent again, or is to be. */
+  readonly retransmittedPackets: number;
   readonly retransmittedBytes: number;
   readonly mtuBytes: number;
+  /** The shortest packet that was found not to get through; null if none was. */
+  readonly stuckBytes: number | null;
   readonly windowBytes: number;
   readonly inFlightBytes: number;
   /** Written and not acknowledged. */
@@ -96,6 +100,7 @@ export class Connection {
   #closesLeft = closeAnswersMax;
   #heardAt: Millis;
   #receivedPackets = 0;
+  #retransmittedPackets = 0;
   #receivedBytes = 0;
   /** Of the packet that is read now. */
   #now: Millis;
@@ -124,7 +129,7 @@ export class Connection {
       },
       onLost: (packet) => {
         this.#trace?.({ kind: "packet_lost", at: this.#now, number: packet.number, bytes: packet.bytes });
-        this.#streams.lost(packet.pieces, packet.windows);
+        this.#sayAgain(packet);
         if (packet.probeBytes > 0) this.#mtu.probeLost(packet.probeBytes, this.#now);
         else this.#resized(() => this.#mtu.lost(packet.bytes, packet.number, this.#now));
       },
@@ -262,8 +267,10 @@ export class Connection {
       rttMinMs: rtt.minMs,
       lossRate: packets === 0 ? 0 : lostPackets / packets,
       lostPackets,
+      retransmittedPackets: this.#retransmittedPackets,
       retransmittedBytes: this.#streams.retransmittedBytes,
       mtuBytes: this.#mtu.bytes,
+      stuckBytes: this.#mtu.stuckBytes,
       windowBytes: congestion.windowBytes,
       inFlightBytes,
       queuedBytes: this.#streams.unackedBytes,
@@ -331,9 +338,14 @@ export class Connection {
     this.#outgoing.probes = packets;
     for (const packet of this.#recovery.unanswered()) {
       if (packet.pieces.length === 0 && packet.windows.length === 0) continue;
-      this.#streams.lost(packet.pieces, packet.windows);
+      this.#sayAgain(packet);
       if (--packets === 0) return;
     }
+  }
+
+  #sayAgain({ pieces, windows }: SentPacket): void {
+    if (pieces.length > 0) this.#retransmittedPackets += 1;
+    this.#streams.lost(pieces, windows);
   }
 
   #resized(change: () => unknown): void {

@@ -19,6 +19,8 @@ export class Mtu {
   bytes: number = basePacketBytes;
   /** When to probe next; Infinity while a probe is on its way. */
   probeAt: Millis;
+  /** The shortest that was found not to get through, since the last change of the path; null if none was. */
+  stuckBytes: number | null = null;
   readonly #max: number;
   /** What is known not to get through. */
   #tooLong: number;
@@ -57,6 +59,7 @@ export class Mtu {
     this.probeAt = now;
     if (this.#tries < triesMax) return;
     this.#tooLong = bytes;
+    this.stuckBytes = bytes;
     this.#next(now);
   }
 
@@ -93,6 +96,7 @@ export class Mtu {
 
   reset(probeAt: Millis): true {
     this.bytes = basePacketBytes;
+    this.stuckBytes = null;
     this.#tooLong = this.#max + 1;
     this.#probe = 0;
     this.#tries = 0;

@@ -36,6 +36,7 @@ export interface TestCluster extends AsyncDisposable {
 /** What a link over UDP tells after a while. */
 export const udpLink: LinkStats = {
   peer: "n2",
+  address: "n2:4101",
   driver: "udp",
   reason: "as configured",
   connectedMs: 61_000,
