@@ -42,7 +42,7 @@ export interface LinkOptions {
   readonly delayMs?: (peer: NodeId) => Millis;
   /** No datagram is longer; default what the way carries. */
   readonly mtuBytesMax?: number;
-  /** Is told what every connection over UDP does. */
+  /** Told what each UDP connection does; default nobody, which costs nothing. */
   readonly trace?: (peer: NodeId, event: TraceEvent) => void;
 }
 
