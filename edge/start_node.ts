@@ -11,9 +11,9 @@ import type { NodeView } from "../core/view.ts";
 import { Host } from "./host.ts";
 import { type Journal, type JournalOptions, openJournal, type Recovery } from "./journal/journal.ts";
 import type { JournalStats } from "./journal/stats.ts";
-import { openHttp2Link } from "./link/http2.ts";
+import { type LinkDriver, openLink } from "./link/open.ts";
 import type { Identity } from "./link/identity.ts";
-import type { Link } from "./link/link.ts";
+import type { Link, LinkOptions } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
 import { Quiet } from "./quiet.ts";
 import type { Disk, Runtime } from "./runtime.ts";
@@ -34,6 +34,8 @@ export interface StartNodeOptions {
   readonly link: { readonly host: string; readonly port: number } | null;
   /** What this node is among its peers; null for a node without. */
   readonly identity: Identity | null;
+  /** How links are made. Default `auto`: for each peer over UDP where that works, else over HTTP/2. */
+  readonly links?: { readonly driver?: LinkDriver } & Pick<LinkOptions, "mtuBytesMax" | "trace">;
   /** Simulated one-way distance to a peer, milliseconds. */
   readonly delays?: (peer: NodeId) => Millis;
   /** Default 16 MiB. */
@@ -263,7 +265,9 @@ async function newLink(options: StartNodeOptions, host: Host, checkpointing: Che
     const missing = options.link === null ? "address for them to reach it" : "keys to be known by";
     throw new CarillonError("config", `Cannot start node ${self}: it has peers and no ${missing}`);
   }
-  const link = await openHttp2Link({
+  const { driver = "auto", ...links } = options.links ?? {};
+  const link = await openLink(driver, {
+    ...links,
     runtime,
     topology,
     identity,

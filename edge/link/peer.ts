@@ -5,11 +5,10 @@ import type { Caller } from "./call.ts";
 import { Lane, type LaneCounts } from "./lane.ts";
 import { controlLane, type Lane as LaneNumber, type PeerStats } from "./link.ts";
 import { queueBytesMaxOf } from "./queue.ts";
+import { Standing } from "./standing.ts";
 
 /** Heartbeats come several times a second: a peer silent for this long is gone, or its connection is dead and nobody said so. */
 const silentMs = 4_000;
-/** Nodes start one after the other: a peer that is not there for a moment is no news. */
-const tellMs = 3_000;
 
 export interface PeerOptions {
   readonly peer: NodeId;
@@ -29,18 +28,17 @@ export class Peer {
   readonly #runtime: Runtime;
   readonly #options: PeerOptions;
   readonly #lanes = new Map<LaneNumber, Lane>();
+  readonly #standing: Standing;
   readonly #counts: LaneCounts = { sent: 0, sentBytes: 0, dropped: 0, reconnects: 0 };
   #received = 0;
   #receivedBytes = 0;
   #heardAt: Millis = -Infinity;
-  #failingSince: Millis | null = null;
-  /** The trouble an operator has been told of. */
-  #told = "";
 
   constructor(runtime: Runtime, options: PeerOptions) {
     this.#runtime = runtime;
     this.#options = options;
     this.address = options.address;
+    this.#standing = new Standing(`node ${options.name} at ${options.address}`, (sentence) => options.onNotice(sentence));
     this.#lane(controlLane);
   }
 
@@ -78,6 +76,11 @@ export class Peer {
     for (const lane of this.#lanes.values()) lane.review();
   }
 
+  /** Since when the control lane has been open; null while it is not. */
+  get openSince(): Millis | null {
+    return this.#lanes.get(controlLane)!.openSince;
+  }
+
   stats(): PeerStats {
     let queuedBytes = 0;
     for (const lane of this.#lanes.values()) queuedBytes += lane.queuedBytes;
@@ -96,7 +99,7 @@ export class Peer {
       received: this.#received,
       receivedBytes: this.#receivedBytes,
       queuedBytes,
-      connectedSince: this.#lanes.get(controlLane)!.openSince,
+      connectedSince: this.openSince,
     };
   }
 
@@ -108,14 +111,11 @@ export class Peer {
     const existing = this.#lanes.get(number);
     if (existing !== undefined) return existing;
     const { delayMs } = this.#options;
-    const lane = new Lane(this.#runtime, this.#options.call(number), {
-      queueBytesMax: queueBytesMaxOf(number),
-      delayMs,
-      counts: this.#counts,
-    }, {
+    const options = { queueBytesMax: queueBytesMaxOf(number), delayMs, counts: this.#counts };
+    const lane = new Lane(this.#runtime, this.#options.call(number), options, {
       onOpen: () => {
         this.#options.onOpen();
-        this.#works();
+        this.#standing.works();
       },
       onBroken: (reason, wasOpen) => {
         if (wasOpen && number === controlLane) this.#options.onUnreachable();
@@ -126,20 +126,10 @@ export class Peer {
     return lane;
   }
 
-  #works(): void {
-    this.#failingSince = null;
-    if (this.#told !== "") this.#options.onNotice(`Connected to node ${this.#options.name} at ${this.address} again`);
-    this.#told = "";
-  }
-
   #fails(reason: string): void {
-    this.#failingSince ??= this.#now();
     const refused = /answered 40[13]$/.test(reason);
-    const worthTelling = refused || this.#now() - this.#failingSince >= tellMs;
-    if (!worthTelling || reason === this.#told) return;
-    this.#told = reason;
     const hint = refused ? " (our key is not listed there, or its key here; or it is of another cluster)" : "";
-    this.#options.onNotice(`Cannot reach node ${this.#options.name} at ${this.address}: ${reason}${hint}`);
+    this.#standing.fails(reason + hint, this.#now(), refused);
   }
 
   #now(): Millis {

@@ -22,6 +22,9 @@ export const closeReasonBytesMax = 256;
 /** Most a STREAM frame needs besides its bytes: type, stream, offset, length. */
 export const streamHeaderBytesMax = 1 + 4 + 8 + 4;
 
+/** Of a challenge, or its answer. */
+export const pathFrameBytes: number = 1 + 8;
+
 const high = 2 ** 32;
 const encoder: TextEncoder = new TextEncoder();
 const decoder: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -164,7 +167,7 @@ export class FrameWriter {
     this.#bytes[this.#at] = type;
     this.#view.setUint32(this.#at + 1, token.a);
     this.#view.setUint32(this.#at + 5, token.b);
-    this.#at += 9;
+    this.#at += pathFrameBytes;
   }
 
   #varint(value: number): void {

@@ -14,8 +14,8 @@ const cautiousRounds = 5;
 export class HyStart {
   /** Slow start is over. */
   done = false;
-  /** The round ends when this packet is acknowledged. */
-  #roundEnd = -1;
+  /** The round ends when this packet is acknowledged: the first that was sent in it. */
+  #roundEnd = 0;
   #newest = -1;
   #lastMinMs: Millis = Infinity;
   #minMs: Millis = Infinity;
@@ -53,7 +53,7 @@ export class HyStart {
   }
 
   #nextRound(): void {
-    this.#roundEnd = this.#newest;
+    this.#roundEnd = this.#newest + 1;
     this.#lastMinMs = this.#minMs;
     this.#minMs = Infinity;
     this.#samples = 0;

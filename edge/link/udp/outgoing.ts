@@ -6,7 +6,7 @@ import type { Millis } from "../../../core/ids.ts";
 import type { Datagram } from "../../runtime.ts";
 import type { Acks } from "./acks.ts";
 import type { Datagrams } from "./datagrams.ts";
-import { FrameWriter, varintBytes } from "./frames.ts";
+import { FrameWriter, pathFrameBytes, varintBytes } from "./frames.ts";
 import { KeyAge } from "./key_age.ts";
 import { basePacketBytes, type Mtu } from "./mtu.ts";
 import type { Pacer } from "./pacer.ts";
@@ -26,7 +26,6 @@ const skipPacketsSpread = 1_024;
 /** Heartbeats and votes may leave into a full window, up to this rate: 64 kbit/s. */
 const exemptBytesPerMs = 8;
 const exemptBytesMax = 8_192;
-const pathPacketBytesMax = 128;
 
 export interface Parts {
   readonly protection: PacketProtection;
@@ -183,11 +182,12 @@ export class Outgoing {
   }
 
   #takePath(now: Millis): Datagram | null {
-    const { paths, recovery } = this.#parts;
+    const { paths, recovery, protection } = this.#parts;
+    const packetBytes = protection.overheadBytes + pathFrameBytes;
     const answer = paths.takeAnswer();
-    const challenge = answer === null ? paths.takeChallenge(pathPacketBytesMax, recovery.rtt.probeMs, now) : null;
+    const challenge = answer === null ? paths.takeChallenge(packetBytes, recovery.rtt.probeMs, now) : null;
     if (answer === null && challenge === null) return null;
-    this.#writer.begin(pathPacketBytesMax);
+    this.#writer.begin(pathFrameBytes);
     if (answer !== null) this.#writer.answer(answer.token);
     if (challenge !== null) this.#writer.challenge(challenge.token);
     return this.#seal({ to: (answer ?? challenge)!.to, eliciting: true, now });

@@ -35,6 +35,7 @@ export class Ranges {
   }
 
   remove(start: number, end: number): void {
+    if (start >= end) return;
     let at = this.#firstEndingAt(start + 1);
     while (at < this.count && this.starts[at]! < end) {
       const from = this.starts[at]!;

@@ -1,0 +1,296 @@
+/** What an endpoint makes of what nobody should have sent: floods, replays, forgeries, and noise. */
+import { describe, expect, test } from "bun:test";
+import { runtime } from "#runtime";
+import { neighbourhood } from "../../../edge/link/udp/address.ts";
+import { Buckets } from "../../../edge/link/udp/bucket.ts";
+import { cookieLifeMs } from "../../../edge/link/udp/cookies.ts";
+import { handshakeRate } from "../../../edge/link/udp/limits.ts";
+import { initBytes, macKey, parseHandshake, writeCookie, writeInit } from "../../../edge/link/udp/messages.ts";
+import { mutate } from "../../fuzz/mutate.ts";
+import { Random } from "../../fuzz/random.ts";
+import type { Address } from "../../wire/net.ts";
+import { altered, Cluster, delayMs, type Node } from "./nodes.ts";
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+/** An INIT that shows that its sender knows the node's key, and nothing else of worth. */
+function emptyInit(to: Node, random: Random, version = 1): Uint8Array {
+  const bytes = writeInit(runtime.cryptography, macKey(runtime.cryptography, to.identity.keys[0]!.publicKey), {
+    connectionId: random.bytes(8),
+    from: 1,
+    noise: random.bytes(initBytes - 44),
+  });
+  if (version === 1) return bytes;
+  bytes[1] = version;
+  const key = macKey(runtime.cryptography, to.identity.keys[0]!.publicKey);
+  bytes.set(runtime.cryptography.hmacSha256(key, bytes.subarray(0, -32)).subarray(0, 16), bytes.byteLength - 32);
+  return bytes;
+}
+
+function somewhere(random: Random): Address {
+  return { host: `${1 + random.below(200)}.${random.below(256)}.${random.below(256)}.${random.below(256)}`, port: random.below(65_536) };
+}
+
+/** Brings the node to where it asks for cookies. */
+function load(node: Node, random: Random): void {
+  for (let sent = 0; sent < handshakeRate.atOnce / 2 + 1; sent++) node.answers(emptyInit(node, random), somewhere(random));
+}
+
+describe("a flood of INITs", () => {
+  test("from anywhere: cookies instead of work, no state, and never more bytes than came in", () => {
+    const random = new Random(1);
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    let [received, sent, longest] = [0, 0, 0];
+    const seconds = 4;
+    for (let tick = 0; tick < seconds * 100; tick++) {
+      cluster.pass(10);
+      for (let each = 0; each < 20; each++) {
+        const init = emptyInit(b, random);
+        received += init.byteLength;
+        for (const answer of b.answers(init, somewhere(random))) {
+          sent += answer.byteLength;
+          longest = Math.max(longest, answer.byteLength);
+        }
+      }
+    }
+    const { agreements, replies } = b.endpoint.counts();
+    expect(agreements).toBeGreaterThan(10);
+    expect(agreements).toBeLessThanOrEqual(handshakeRate.atOnce + handshakeRate.perSecond * seconds);
+    expect(replies).toBeGreaterThan(1_000);
+    expect(b.endpoint.size).toEqual({ connections: 0, waiting: 0 });
+    expect(sent / received).toBeLessThan(0.05);
+    expect(longest).toBeLessThan(100);
+    // Whoever belongs there still comes in.
+    a.connect(b);
+    cluster.pass(300);
+    expect([a.log.length, b.log.at(-1)]).toEqual([1, expect.stringContaining("connected 1")]);
+  });
+
+  test("from one place uses up what that place may do, and nothing of what others may", () => {
+    const random = new Random(2);
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    for (let sent = 0; sent < 500; sent++) b.answers(emptyInit(b, random), { host: `9.8.7.${random.below(256)}`, port: 1 + sent });
+    expect(b.endpoint.counts().agreements).toBeLessThanOrEqual(64);
+    a.connect(b);
+    cluster.pass(100);
+    expect(a.log).toHaveLength(1);
+  });
+
+  test("a cookie is good for the address it was given to, unchanged, for its time", () => {
+    const random = new Random(3);
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    cluster.net.join(a.host, b.host, { loss: 1 });
+    a.connect(b);
+    const init = a.sent[0]!.bytes;
+    load(b, random);
+    const before = b.endpoint.counts().agreements;
+    const cookie = b.answers(init, a.address);
+    expect([cookie.length, parseHandshake(cookie[0]!)?.kind]).toEqual([1, "cookie"]);
+    expect(cookie[0]!.byteLength).toBeLessThan(init.byteLength);
+    // It shows a new one each time, sealed; forged ones are not believed.
+    for (let at = 0; at < cookie[0]!.byteLength; at++) {
+      a.endpoint.receive({ ...b.address, bytes: altered(cookie[0]!, at) }, cluster.net.now);
+    }
+    const forged = writeCookie(runtime.cryptography, macKey(runtime.cryptography, a.identity.keys[0]!.publicKey), {
+      connectionId: init.slice(2, 10),
+      mac1: init.slice(-32, -16),
+    }, { nonce: random.bytes(16), cookie: random.bytes(16) });
+    a.endpoint.receive({ ...b.address, bytes: forged }, cluster.net.now);
+    expect(a.endpoint.take(cluster.net.now)).toBe(null);
+    a.endpoint.receive({ ...b.address, bytes: cookie[0]! }, cluster.net.now);
+    const shown = a.endpoint.take(cluster.net.now)!.bytes;
+    expect(hex(shown.subarray(0, -16))).toBe(hex(init.subarray(0, -16)));
+    const kind = (bytes: Uint8Array, from: Address): string | undefined => parseHandshake(b.answers(bytes, from)[0]!)?.kind;
+    expect(kind(shown, { ...a.address, port: a.address.port + 1 })).toBe("cookie");
+    expect(kind(shown, { ...a.address, host: "10.0.0.77" })).toBe("cookie");
+    for (let at = shown.byteLength - 16; at < shown.byteLength; at++) expect(kind(altered(shown, at), a.address)).toBe("cookie");
+    expect(b.endpoint.counts().agreements).toBe(before);
+    expect(kind(shown, a.address)).toBe("response");
+    expect(b.endpoint.counts().agreements).toBe(before + 1);
+  });
+
+  test("an old cookie is worth nothing", () => {
+    for (const [ageMs, kind] of [[cookieLifeMs / 2 - 1, "response"], [cookieLifeMs, "cookie"]] as const) {
+      const random = new Random(4);
+      const cluster = new Cluster();
+      const [a, b] = [cluster.node(1), cluster.node(2)];
+      cluster.net.join(a.host, b.host, { loss: 1 });
+      a.connect(b);
+      load(b, random);
+      a.endpoint.receive({ ...b.address, bytes: b.answers(a.sent[0]!.bytes, a.address)[0]! }, cluster.net.now);
+      const shown = a.endpoint.take(cluster.net.now)!.bytes;
+      cluster.pass(ageMs);
+      load(b, random);
+      expect(parseHandshake(b.answers(shown, a.address)[0]!)?.kind).toBe(kind);
+    }
+  });
+
+  test("of another version is told ours, in less than it asked with, and not too often", () => {
+    const random = new Random(5);
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    const answers = Array.from({ length: 500 }, () => b.answers(emptyInit(b, random, 2), a.address));
+    expect(answers[0]!.map(({ byteLength }) => byteLength)).toEqual([10]);
+    expect(answers.filter(({ length }) => length > 0).length).toBeLessThanOrEqual(60);
+    expect([b.agreements, b.log[0]]).toEqual([
+      0,
+      "0 notice Cannot speak version 2 of the UDP link with 10.0.0.1: this node speaks version 1",
+    ]);
+    // Whom it concerns hears of it, and goes on trying.
+    a.connect(b);
+    const told = answers[0]![0]!.slice();
+    a.endpoint.receive({ ...b.address, bytes: told }, cluster.net.now);
+    expect(a.log).toEqual([]);
+    told.set(a.sent[0]!.bytes.subarray(2, 10), 2);
+    told[1] = 3;
+    a.endpoint.receive({ ...b.address, bytes: told }, cluster.net.now);
+    expect(a.log).toEqual(["0 notice Cannot link to node 2 over UDP: it speaks version 3, this node version 1"]);
+    cluster.pass(100);
+    expect(a.log.at(-1)).toContain("connected 2");
+  });
+});
+
+describe("what strangers are held to", () => {
+  test("is counted by their network, and no more of them are remembered than there is room for", () => {
+    expect(["10.1.2.3", "10.1.2.250", "10.1.3.3"].map(neighbourhood)).toEqual(["10.1.2", "10.1.2", "10.1.3"]);
+    const six = ["2001:db8:1:2:3:4:5:6", "2001:0DB8:1:2::9", "2001:db8:1:3::9", "::1", "fe80::1%eth0", "1::2:3:4:5:6"];
+    expect(six.map(neighbourhood)).toEqual(["2001:db8:1:2", "2001:db8:1:2", "2001:db8:1:3", "0:0:0:0", "fe80:0:0:0", "1:0:0:2"]);
+    const buckets = new Buckets<number>({ perSecond: 1, atOnce: 2 }, 3);
+    expect([1, 1, 1, 2, 3, 1, 4, 2].map((key) => buckets.take(key, 0))).toEqual([true, true, false, true, true, false, true, true]);
+    expect([buckets.size, buckets.take(1, 0), buckets.take(1, 1_000), buckets.take(1, 1_500)]).toEqual([3, false, true, false]);
+  });
+});
+
+describe("what was recorded", () => {
+  /** Two that have talked, and changed keys. */
+  function talked(): readonly [Cluster, Node, Node] {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    a.connect(b);
+    for (let round = 0; round < 20; round++) {
+      cluster.pass(200);
+      a.say(b, `to b ${round}`);
+      b.say(a, `to a ${round}`);
+    }
+    cluster.pass(1_000);
+    return [cluster, a, b];
+  }
+
+  test("is dropped when it comes again, all of it, and counted; nobody answers", () => {
+    const [cluster, a, b] = talked();
+    const before = [a.log.length, b.log.length, a.heard.length, b.heard.length, a.endpoint.size, b.endpoint.size];
+    for (const [node, from] of [[a, b.address], [b, a.address], [b, { host: "6.6.6.6", port: 6 }]] as const) {
+      const recorded = [...node.arrived];
+      const ignored = (): number => node.endpoint.counts().datagramsIgnored + node.endpoint.counts().handshakesRefused;
+      const already = ignored();
+      expect(recorded.length).toBeGreaterThan(20);
+      for (const { bytes } of recorded) expect(node.answers(bytes, from)).toEqual([]);
+      expect(ignored() - already).toBe(recorded.length);
+    }
+    expect([a.log.length, b.log.length, a.heard.length, b.heard.length, a.endpoint.size, b.endpoint.size]).toEqual(before);
+    expect([a.connection(b)!.address, b.connection(a)!.address]).toEqual([b.address, a.address]);
+    expect(cluster.net.astray).toBe(0);
+  });
+
+  test("gets nowhere with a node that has started again, and keeps nobody out", () => {
+    const [cluster, a, b] = talked();
+    const recorded = [...b.arrived];
+    const again = b.restart();
+    const answers = recorded.flatMap(({ bytes }) => again.answers(bytes, a.address).map((answer) => answer.byteLength - bytes.byteLength));
+    // The old INIT is answered, as a new one would be; packets are told that they are forgotten. Nothing is larger than its trigger.
+    expect(Math.max(...answers)).toBeLessThan(0);
+    expect([again.log, again.heard, again.endpoint.size.connections]).toEqual([[], [], 0]);
+    // Those answers say no more than the truth: what was told to us in the old connection would end it.
+    cluster.pass(20_000);
+    a.connect(again);
+    cluster.pass(200);
+    expect([a.log.length, again.log.length]).toEqual([3, 1]);
+    const more = again.endpoint.counts().agreements;
+    for (const { bytes } of recorded) {
+      expect(again.answers(bytes, { host: "6.6.6.6", port: 6 }).every((answer) => answer.byteLength <= 40)).toBe(true);
+    }
+    expect([again.endpoint.counts().agreements - more, again.endpoint.size]).toEqual([1, { connections: 1, waiting: 0 }]);
+    again.say(a, "well");
+    cluster.pass(100);
+    expect(a.heard.at(-1)).toBe("well");
+  });
+
+  test("gets nowhere with the other one after that one has started again either", () => {
+    const [cluster, a, b] = talked();
+    const recorded = [...a.arrived];
+    const again = a.restart();
+    for (const { bytes } of recorded) {
+      for (const answer of again.answers(bytes, b.address)) expect(answer.byteLength).toBeLessThanOrEqual(40);
+    }
+    expect([again.log, again.heard, again.endpoint.size]).toEqual([[], [], { connections: 0, waiting: 0 }]);
+    cluster.pass(100);
+  });
+
+  test("a handshake that is never confirmed does not touch the connection that runs", () => {
+    const [cluster, a, b] = talked();
+    const clone = cluster.node(1, { skewMicros: 3_600_000_000 });
+    cluster.net.join(clone.host, b.host, {}, { loss: 1 });
+    clone.connect(b);
+    cluster.pass(2_000);
+    expect(b.endpoint.size).toEqual({ connections: 1, waiting: 1 });
+    a.say(b, "still");
+    cluster.pass(100);
+    expect([b.heard.at(-1), b.log.length]).toEqual(["still", 1]);
+  });
+});
+
+describe("noise", () => {
+  test("in the place of a first packet, or that packet from elsewhere, neither confirms a connection nor gives it away", () => {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    cluster.net.join(a.host, b.host, { drop: [2] });
+    a.connect(b);
+    cluster.pass(delayMs * 2 + 5);
+    const first = a.sent[1]!.bytes;
+    expect(b.answers(first, { host: "6.6.6.6", port: 6 })).toEqual([]);
+    for (let at = 0; at < first.byteLength; at++) if (at < 1 || at > 8) expect(b.answers(altered(first, at), a.address)).toEqual([]);
+    expect([b.log, b.endpoint.size]).toEqual([[], { connections: 0, waiting: 1 }]);
+    cluster.net.inject(first, a.address, b.host);
+    expect(b.log).toHaveLength(1);
+    a.say(b, "hello");
+    cluster.pass(100);
+    expect([b.heard, a.log.length]).toEqual([["hello"], 1]);
+  });
+
+  test("resets do not answer each other for ever", () => {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    const packet = new Random(7).bytes(1_200);
+    packet[0] = 0x40;
+    cluster.net.inject(packet, b.address, a.host);
+    cluster.pass(60_000);
+    const lengths = [...a.sent, ...b.sent].map(({ bytes }) => bytes.byteLength);
+    expect([lengths.length <= 20, Math.max(...lengths)]).toEqual([true, 40]);
+  });
+
+  test("of any kind changes nothing and is never answered with more", () => {
+    const seed = Math.floor(Math.random() * 2 ** 32);
+    console.log(`seed ${seed}`);
+    const random = new Random(seed);
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    a.connect(b);
+    cluster.pass(200);
+    a.say(b, "one");
+    cluster.pass(1_000);
+    const seen = [...a.arrived, ...b.arrived].map(({ bytes }) => bytes);
+    for (let round = 0; round < 4_000; round++) {
+      const bytes = random.chance(0.3) ? random.bytes(random.below(100)) : mutate(random, random.pick(seen), random.pick(seen));
+      const from = random.chance(0.5) ? a.address : somewhere(random);
+      for (const answer of b.answers(bytes, from)) expect(answer.byteLength).toBeLessThan(bytes.byteLength);
+      if (round % 100 === 0) cluster.pass(10);
+    }
+    expect(b.endpoint.size).toEqual({ connections: 1, waiting: 0 });
+    a.say(b, "two");
+    cluster.pass(1_000);
+    expect([b.heard, b.log.length]).toEqual([["one", "two"], 1]);
+  });
+});
