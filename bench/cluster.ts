@@ -95,7 +95,9 @@ async function compare(storage: Storage): Promise<Cell[]> {
     ]);
     const cells: Cell[] = [];
     for (const valueBytes of plan.sizes) {
-      for (const { system } of carillons) await fill(system, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
+      for (const { system } of carillons) {
+        await fill(system, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
+      }
       if (etcd !== null) await fill(etcd, { dialect: "etcd", transport: "h2", operation: "put", valueBytes }, keys, 64);
       for (const operation of plan.operations) {
         for (const clients of plan.clients) cells.push(...await race(contenders, storage, operation, valueBytes, clients));
