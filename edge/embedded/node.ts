@@ -1,6 +1,7 @@
 /** A whole node in this process: ordering, services and the HTTP API, put together and taken apart in the right order. */
 import { CarillonError } from "../../core/errors.ts";
-import { groupById } from "../../core/topology.ts";
+import type { NodeId } from "../../core/ids.ts";
+import { groupById, type Topology } from "../../core/topology.ts";
 import type {
   Appended,
   CallOptions,
@@ -24,7 +25,7 @@ import { Admission } from "../http/admission.ts";
 import { type App, type AppContext, createApp } from "../http/app.ts";
 import { locator } from "../http/locate.ts";
 import type { HttpServer } from "../runtime.ts";
-import { type RunningNode, startNode } from "../start_node.ts";
+import { type RunningNode, startNode, type StartNodeOptions } from "../start_node.ts";
 import { version } from "../version.ts";
 import { keyText } from "../link/identity.ts";
 import { OwnIdentity } from "./identity.ts";
@@ -32,6 +33,7 @@ import { metricsOf } from "./metrics.ts";
 import type { LocalCarillon, NodeOptions, PublicKeys } from "./options.ts";
 import { distances, linkAddress, settle, type Settled } from "./settle.ts";
 import { clusterStatus, nameOf } from "./status.ts";
+import { Traces } from "./traces.ts";
 import { runtime } from "#runtime";
 
 const aloneReadyWithinMs = 15_000;
@@ -46,6 +48,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
   const link = linkAddress(options, topology, self);
   const identity = link === null ? null : await OwnIdentity.of(options, topology, self);
+  const traces = identity === null ? null : await tracesOf(options, topology, self);
   const crashed: { node: LocalNode | null; error: Error | null } = { node: null, error: null };
   const node = await startNode({
     runtime,
@@ -55,6 +58,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     ...(options.data === undefined ? {} : { data: options.data }),
     link,
     identity,
+    links: linksOf(options, traces),
     ...(options.delays === undefined ? {} : { delays: distances(topology, self, options.delays) }),
     log: (sentence) => options.onNotice?.(sentence),
     onFatal: (error) => {
@@ -63,7 +67,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
     },
   });
   try {
-    const local = new LocalNode(options, { topology, self, durability, identity }, node);
+    const local = new LocalNode(options, { topology, self, durability, identity, traces }, node);
     crashed.node = local;
     await local.begin();
     if (crashed.error !== null) throw crashed.error;
@@ -86,6 +90,26 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
 interface Parts extends Settled {
   /** Null for a node without peers. */
   readonly identity: OwnIdentity | null;
+  /** Null where none are asked for. */
+  readonly traces: Traces | null;
+}
+
+/** A file of its own for each life of the node. */
+async function tracesOf({ links, onNotice }: NodeOptions, topology: Topology, self: NodeId): Promise<Traces | null> {
+  const directory = links?.trace ?? null;
+  if (directory === null) return null;
+  const nodeName = nameOf(topology.nodes);
+  const life = new Date().toISOString().replaceAll(":", "");
+  return await Traces.open(directory, { self: nodeName(self), life, nameOf: nodeName, log: (sentence) => onNotice?.(sentence) });
+}
+
+function linksOf({ links }: NodeOptions, traces: Traces | null): NonNullable<StartNodeOptions["links"]> {
+  const mtuBytesMax = links?.mtuBytesMax ?? null;
+  return {
+    driver: links?.driver ?? "auto",
+    ...(mtuBytesMax === null ? {} : { mtuBytesMax }),
+    ...(traces === null ? {} : { trace: traces.add }),
+  };
 }
 
 class LocalNode implements LocalCarillon {
@@ -124,7 +148,7 @@ class LocalNode implements LocalCarillon {
       node: node.checkpointing,
       replicas: this.#services.replicas,
       clock: runtime.clock,
-      hash: (key, data) => runtime.hmacSha256(key, data),
+      hash: (key, data) => runtime.cryptography.hmacSha256(key, data),
       ...(options.checkpoints === undefined ? {} : { limits: options.checkpoints }),
       log: (sentence) => options.onNotice?.(sentence),
     });
@@ -278,6 +302,7 @@ class LocalNode implements LocalCarillon {
     this.#observer.look();
     await this.#checkpoints.close();
     await this.#node.close();
+    await this.#settled.traces?.close();
     // How the others took over is the last there is to tell.
     this.#observer.look();
     clearTimeout(this.#looking);

@@ -4,62 +4,50 @@
  */
 import { assert } from "../../core/assert.ts";
 import type { Envelope } from "../../core/effects.ts";
-import type { Millis, NodeId } from "../../core/ids.ts";
-import type { Topology } from "../../core/topology.ts";
+import type { NodeId } from "../../core/ids.ts";
 import { decodeMessage } from "../codec/message.ts";
-import type { HttpServer, Runtime } from "../runtime.ts";
+import type { HttpServer } from "../runtime.ts";
 import { Caller } from "./call.ts";
 import { frameBytesMax, FrameWriter } from "./frames.ts";
-import type { Identity } from "./identity.ts";
-import { laneOf, type Link, type LinkCounts, type LinkEvents, type PeerStats } from "./link.ts";
+import { type Driver, laneOf, type LinkCounts, type LinkEvents, type LinkOptions, type PeerStats } from "./link.ts";
+import { Notices } from "./notices.ts";
 import { Peer } from "./peer.ts";
 import { LinkServer, streamPath } from "./server.ts";
 
 const checkMs = 1_000;
-/** Sentences remembered so as not to repeat them; strangers must not make it a burden. */
-const noticesMax = 64;
-
-export interface Http2LinkOptions {
-  readonly runtime: Runtime;
-  readonly topology: Topology;
-  readonly identity: Identity;
-  /** Port 0 picks one. */
-  readonly listen: { readonly host: string; readonly port: number };
-  /** Simulated one-way distance to a peer, milliseconds; default none. */
-  readonly delayMs?: (peer: NodeId) => Millis;
-}
 
 /** Listens; peers are added with `open`. Throws what binding throws. */
-export async function openHttp2Link(options: Http2LinkOptions, events: LinkEvents): Promise<Link> {
+export async function openHttp2Link(options: LinkOptions, events: LinkEvents): Promise<Driver> {
   const link = new Http2Link(options, events);
   await link.listen();
   return link;
 }
 
-class Http2Link implements Link {
-  readonly #options: Http2LinkOptions;
+class Http2Link implements Driver {
+  readonly #options: LinkOptions;
   readonly #events: LinkEvents;
+  readonly #notices: Notices;
   readonly #server: LinkServer;
   readonly #frames = new FrameWriter();
   readonly #peers = new Map<NodeId, Peer>();
-  readonly #noticed = new Set<string>();
   #http: HttpServer | null = null;
   #handshakes = 0;
   #closed = false;
   #cancelCheck: () => void = () => {};
   readonly #ignoreKeys: () => void;
 
-  constructor(options: Http2LinkOptions, events: LinkEvents) {
+  constructor(options: LinkOptions, events: LinkEvents) {
     this.#options = options;
     this.#events = events;
+    this.#notices = new Notices(options.runtime.clock, events);
     this.#server = new LinkServer(options, {
       onOpen: (from) => {
         this.#handshakes++;
-        this.#noticed.clear();
+        this.#notices.forget();
         this.#peers.get(from)?.hurry();
       },
       onFrame: (from, frame) => this.#receive(from, frame),
-      onNotice: (sentence) => this.#notice(sentence),
+      onNotice: (sentence) => this.#notices.once(sentence),
     });
     this.#ignoreKeys = options.identity.roster.onChange(() => {
       this.#server.review();
@@ -89,8 +77,9 @@ class Http2Link implements Link {
       address,
       delayMs: this.#options.delayMs?.(peer) ?? 0,
       call: (lane) => new Caller(this.#options.runtime, this.#options.identity, { to: peer, lane, url: `http://${address}${streamPath}` }),
-      onUnreachable: () => this.#later(() => this.#events.onUnreachable(peer)),
-      onNotice: (sentence) => this.#later(() => this.#events.onNotice(sentence)),
+      onOpen: () => this.#handshakes++,
+      onUnreachable: () => this.#notices.later(() => this.#events.onUnreachable(peer)),
+      onNotice: (sentence) => this.#notices.tell(sentence),
     });
     this.#peers.set(peer, opened);
   }
@@ -104,8 +93,12 @@ class Http2Link implements Link {
       else peer?.drop();
     }
     if (frame.byteLength > frameBytesMax) {
-      this.#notice(`Cannot send a ${message.kind} of ${frame.byteLength} bytes: frames have at most ${frameBytesMax}`);
+      this.#notices.once(`Cannot send a ${message.kind} of ${frame.byteLength} bytes: frames have at most ${frameBytesMax}`);
     }
+  }
+
+  carries(peer: NodeId): boolean {
+    return this.#peers.get(peer)?.openSince != null;
   }
 
   stats(): readonly PeerStats[] {
@@ -118,6 +111,7 @@ class Http2Link implements Link {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#notices.close();
     this.#cancelCheck();
     this.#ignoreKeys();
     for (const peer of this.#peers.values()) peer.close();
@@ -137,18 +131,6 @@ class Http2Link implements Link {
     this.#cancelCheck = clock.wakeAt(clock.now().mono + checkMs, () => {
       for (const peer of this.#peers.values()) peer.check();
       this.#checkLater();
-    });
-  }
-
-  #notice(sentence: string): void {
-    if (this.#noticed.has(sentence) || this.#noticed.size >= noticesMax) return;
-    this.#noticed.add(sentence);
-    this.#later(() => this.#events.onNotice(sentence));
-  }
-
-  #later(call: () => void): void {
-    this.#options.runtime.clock.soon(() => {
-      if (!this.#closed) call();
     });
   }
 }

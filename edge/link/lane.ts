@@ -5,14 +5,12 @@
  */
 import type { Millis } from "../../core/ids.ts";
 import type { OutgoingStream, Runtime } from "../runtime.ts";
+import { Backoff } from "./backoff.ts";
 import { type Caller, headerNames } from "./call.ts";
+import { Distance } from "./distance.ts";
 import { Queue } from "./queue.ts";
 import { recordBytesMax, type Sealer } from "./records.ts";
 
-const backoffFirstMs = 20;
-const backoffLastMs = 1_000;
-/** A connection that lasted this long was a good one: the next break starts with the first backoff again. */
-const goodMs = 1_000;
 const connectMs = 5_000;
 const empty: Uint8Array = new Uint8Array(0);
 
@@ -36,9 +34,9 @@ export class Lane {
   readonly #counts: LaneCounts;
   readonly #queue: Queue;
   /** Simulated distance: frames wait here first, in order. */
-  readonly #delayMs: Millis;
-  readonly #far: { readonly due: Millis; readonly frame: Uint8Array }[] = [];
+  readonly #distance: Distance<Uint8Array> | null;
   #farBytes = 0;
+  readonly #backoff: Backoff;
 
   #state: "waiting" | "connecting" | "open" | "closed" = "waiting";
   #stream: OutgoingStream | null = null;
@@ -48,11 +46,9 @@ export class Lane {
   #full = false;
   #flushing = false;
   #openSince: Millis | null = null;
-  #backoffMs = backoffFirstMs;
   /** Events of an older attempt are ignored. */
   #attempt = 0;
   #cancelAlarm: () => void = nothing;
-  #cancelArrival: () => void = nothing;
 
   constructor(
     runtime: Runtime,
@@ -65,7 +61,8 @@ export class Lane {
     this.#events = events;
     this.#counts = options.counts;
     this.#queue = new Queue(options.queueBytesMax);
-    this.#delayMs = options.delayMs;
+    this.#distance = options.delayMs === 0 ? null : new Distance(runtime.clock, options.delayMs, (frames) => this.#arrived(frames));
+    this.#backoff = new Backoff(() => runtime.entropy());
     this.#connect(null);
   }
 
@@ -80,10 +77,13 @@ export class Lane {
   push(frame: Uint8Array): void {
     if (this.#state === "waiting" || this.#state === "closed") {
       this.#counts.dropped++;
-    } else if (this.#delayMs > 0) {
-      this.#pushFar(frame);
-    } else {
+    } else if (this.#distance === null) {
       this.#enqueue(frame);
+    } else if (this.#farBytes + frame.byteLength > this.#queue.bytesMax) {
+      this.#counts.dropped++;
+    } else {
+      this.#farBytes += frame.byteLength;
+      this.#distance.push(frame);
     }
   }
 
@@ -188,10 +188,7 @@ export class Lane {
     this.#end();
     this.#state = "waiting";
     if (wasOpen) this.#counts.reconnects++;
-    if (lastedMs >= goodMs) this.#backoffMs = backoffFirstMs;
-    const waitMs = this.#backoffMs * (0.5 + this.#runtime.entropy() / 2 ** 33);
-    this.#backoffMs = Math.min(this.#backoffMs * 2, backoffLastMs);
-    this.#cancelAlarm = this.#runtime.clock.wakeAt(this.#now() + waitMs, () => this.#connect(null));
+    this.#cancelAlarm = this.#runtime.clock.wakeAt(this.#now() + this.#backoff.waitMs(lastedMs), () => this.#connect(null));
     this.#events.onBroken(reason, wasOpen);
   }
 
@@ -199,39 +196,20 @@ export class Lane {
   #end(): void {
     this.#attempt++;
     this.#cancelAlarm();
-    this.#cancelArrival();
     this.#stream?.close();
     this.#stream = null;
     this.#sealer = null;
     this.#taken = empty;
     this.#openSince = null;
-    this.#counts.dropped += this.#queue.clear() + this.#far.length;
-    this.#far.length = 0;
+    this.#counts.dropped += this.#queue.clear() + (this.#distance?.clear() ?? 0);
     this.#farBytes = 0;
   }
 
-  #pushFar(frame: Uint8Array): void {
-    if (this.#farBytes + frame.byteLength > this.#queue.bytesMax) {
-      this.#counts.dropped++;
-      return;
+  #arrived(frames: readonly Uint8Array[]): void {
+    for (const frame of frames) {
+      this.#farBytes -= frame.byteLength;
+      this.#enqueue(frame);
     }
-    this.#farBytes += frame.byteLength;
-    this.#far.push({ due: this.#now() + this.#delayMs, frame });
-    if (this.#far.length === 1) this.#awaitArrival();
-  }
-
-  #awaitArrival(): void {
-    this.#cancelArrival = this.#runtime.clock.wakeAt(this.#far[0]!.due, () => {
-      const now = this.#now();
-      let arrived = 0;
-      while (arrived < this.#far.length && this.#far[arrived]!.due <= now) {
-        const { frame } = this.#far[arrived++]!;
-        this.#farBytes -= frame.byteLength;
-        this.#enqueue(frame);
-      }
-      this.#far.splice(0, arrived);
-      if (this.#far.length > 0) this.#awaitArrival();
-    });
   }
 
   #now(): Millis {

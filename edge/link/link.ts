@@ -8,6 +8,7 @@ import type { Message } from "../../core/message.ts";
 import type { Topology } from "../../core/topology.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Identity } from "./identity.ts";
+import type { TraceEvent } from "./udp/trace.ts";
 
 export interface Link {
   /** Where peers reach this node: `host:port` as bound. */
@@ -41,6 +42,8 @@ export interface LinkOptions {
   readonly delayMs?: (peer: NodeId) => Millis;
   /** No datagram is longer; default what the way carries. */
   readonly mtuBytesMax?: number;
+  /** Told what each UDP connection does; default nobody, which costs nothing. */
+  readonly trace?: (peer: NodeId, event: TraceEvent) => void;
 }
 
 /** Called from the event loop, never inside `open`, `send` or `close`. */

@@ -4,13 +4,11 @@ import type { Runtime } from "../runtime.ts";
 import type { Caller } from "./call.ts";
 import { Lane, type LaneCounts } from "./lane.ts";
 import { controlLane, type Lane as LaneNumber, type PeerStats } from "./link.ts";
+import { queueBytesMaxOf } from "./queue.ts";
+import { Standing } from "./standing.ts";
 
-const controlQueueBytesMax: number = 4 << 20;
-const queueBytesMax: number = 32 << 20;
 /** Heartbeats come several times a second: a peer silent for this long is gone, or its connection is dead and nobody said so. */
 const silentMs = 4_000;
-/** Nodes start one after the other: a peer that is not there for a moment is no news. */
-const tellMs = 3_000;
 
 export interface PeerOptions {
   readonly peer: NodeId;
@@ -19,6 +17,8 @@ export interface PeerOptions {
   readonly address: string;
   readonly delayMs: Millis;
   call(lane: LaneNumber): Caller;
+  /** The peer has let us in. */
+  onOpen(): void;
   onUnreachable(): void;
   onNotice(sentence: string): void;
 }
@@ -28,18 +28,17 @@ export class Peer {
   readonly #runtime: Runtime;
   readonly #options: PeerOptions;
   readonly #lanes = new Map<LaneNumber, Lane>();
+  readonly #standing: Standing;
   readonly #counts: LaneCounts = { sent: 0, sentBytes: 0, dropped: 0, reconnects: 0 };
   #received = 0;
   #receivedBytes = 0;
   #heardAt: Millis = -Infinity;
-  #failingSince: Millis | null = null;
-  /** The trouble an operator has been told of. */
-  #told = "";
 
   constructor(runtime: Runtime, options: PeerOptions) {
     this.#runtime = runtime;
     this.#options = options;
     this.address = options.address;
+    this.#standing = new Standing(`node ${options.name} at ${options.address}`, (sentence) => options.onNotice(sentence));
     this.#lane(controlLane);
   }
 
@@ -77,6 +76,11 @@ export class Peer {
     for (const lane of this.#lanes.values()) lane.review();
   }
 
+  /** Since when the control lane has been open; null while it is not. */
+  get openSince(): Millis | null {
+    return this.#lanes.get(controlLane)!.openSince;
+  }
+
   stats(): PeerStats {
     let queuedBytes = 0;
     for (const lane of this.#lanes.values()) queuedBytes += lane.queuedBytes;
@@ -95,7 +99,7 @@ export class Peer {
       received: this.#received,
       receivedBytes: this.#receivedBytes,
       queuedBytes,
-      connectedSince: this.#lanes.get(controlLane)!.openSince,
+      connectedSince: this.openSince,
     };
   }
 
@@ -107,9 +111,12 @@ export class Peer {
     const existing = this.#lanes.get(number);
     if (existing !== undefined) return existing;
     const { delayMs } = this.#options;
-    const bytesMax = number === controlLane ? controlQueueBytesMax : queueBytesMax;
-    const lane = new Lane(this.#runtime, this.#options.call(number), { queueBytesMax: bytesMax, delayMs, counts: this.#counts }, {
-      onOpen: () => this.#works(),
+    const options = { queueBytesMax: queueBytesMaxOf(number), delayMs, counts: this.#counts };
+    const lane = new Lane(this.#runtime, this.#options.call(number), options, {
+      onOpen: () => {
+        this.#options.onOpen();
+        this.#standing.works();
+      },
       onBroken: (reason, wasOpen) => {
         if (wasOpen && number === controlLane) this.#options.onUnreachable();
         this.#fails(reason);
@@ -119,20 +126,10 @@ export class Peer {
     return lane;
   }
 
-  #works(): void {
-    this.#failingSince = null;
-    if (this.#told !== "") this.#options.onNotice(`Connected to node ${this.#options.name} at ${this.address} again`);
-    this.#told = "";
-  }
-
   #fails(reason: string): void {
-    this.#failingSince ??= this.#now();
     const refused = /answered 40[13]$/.test(reason);
-    const worthTelling = refused || this.#now() - this.#failingSince >= tellMs;
-    if (!worthTelling || reason === this.#told) return;
-    this.#told = reason;
     const hint = refused ? " (our key is not listed there, or its key here; or it is of another cluster)" : "";
-    this.#options.onNotice(`Cannot reach node ${this.#options.name} at ${this.address}: ${reason}${hint}`);
+    this.#standing.fails(reason + hint, this.#now(), refused);
   }
 
   #now(): Millis {

@@ -9,7 +9,7 @@ import { Allowance } from "./allowance.ts";
 import { answerCall, type Answered, type Claim, headerNames } from "./call.ts";
 import { holds, type Identity } from "./identity.ts";
 import { Incoming } from "./incoming.ts";
-import { checkpointLane, controlLane, type Lane } from "./link.ts";
+import { type Lane, lanesOf } from "./link.ts";
 import { Nonces } from "./nonces.ts";
 
 export const streamPath = "/link/v1/stream";
@@ -53,7 +53,7 @@ export class LinkServer {
     this.#options = options;
     this.#events = events;
     this.#nonces = new Nonces(options.runtime);
-    this.#lanes = new Set([controlLane, checkpointLane, ...options.topology.groups.flatMap((group) => [group.id * 2, group.id * 2 + 1])]);
+    this.#lanes = lanesOf(options.topology);
   }
 
   /** Streams that were not let in, so far. */
@@ -106,7 +106,7 @@ export class LinkServer {
 
   #refuse({ from }: Claim, why: string, told = why): Response {
     this.#refused++;
-    this.#events.onNotice(`Cannot accept a link stream that says it is node ${from}'s: ${why}`);
+    this.#events.onNotice(`Cannot let in who says to be node ${from}: ${why}`);
     return problem(403, "forbidden", told);
   }
 

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -158,6 +158,10 @@ export function readBytes(path: string): Promise<Uint8Array> {
 
 export async function writeText(path: string, text: string, mode: number = 0o644): Promise<void> {
   await writeFile(path, text, { mode });
+}
+
+export async function appendText(path: string, text: string): Promise<void> {
+  await appendFile(path, text);
 }
 
 export async function makeDirectory(path: string): Promise<void> {

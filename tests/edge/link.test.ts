@@ -3,9 +3,10 @@ import { describe, expect, test } from "bun:test";
 import { runtime } from "#runtime";
 import { describe as told } from "../../core/message.ts";
 import { answerCall, headerNames } from "../../edge/link/call.ts";
+import type { LinkDriver } from "../../edge/link/open.ts";
 import type { OutgoingStream, Runtime } from "../../edge/runtime.ts";
 import { testIdentity } from "../harness/identity.ts";
-import { ask, closing, joinUp, node, propose, release, topology, until } from "./link_kit.ts";
+import { ask, closing, joinUp, node, paced, propose, release, topology, until } from "./link_kit.ts";
 
 /** The same machine, with every write of every stream noted. */
 function noting(): {
@@ -26,40 +27,89 @@ function noting(): {
   return { runtime: { ...runtime, openStream }, writes };
 }
 
-describe("between nodes that know each other", () => {
-  test("messages arrive as they were sent, in order within a lane, and are counted", async () => {
-    const [a, b, c] = [await node(1), await node(2), await node(3)];
-    joinUp(a, b, c);
-    const sent = [1, 2, 3].map(ask);
-    const large = [1, 2, 3].map((sequence) => propose(sequence, sequence * 300_000));
-    for (const message of [...sent, ...large]) a.link.send({ to: [2, 3], message });
-    b.link.send({ to: [1], message: release });
-    for (const ear of [b, c]) {
-      await until("all six have come", () => ear.heard.length === 6);
-      const of = (kind: string) => ear.heard.filter(({ message }) => message.kind === kind).map(({ message }) => message);
-      expect(of("ask")).toEqual(sent);
-      expect(of("propose")).toEqual(large);
-      expect(new Set(ear.heard.map(({ from }) => from))).toEqual(new Set([1]));
-    }
-    await until("the answer has come", () => a.heard.length === 1);
-    expect(a.heard).toEqual([{ from: 2, message: release }]);
-    const [toB] = a.link.stats();
-    expect(toB).toMatchObject({
-      peer: 2,
-      driver: "h2",
-      rttMs: null,
-      lossRatio: null,
-      udp: null,
-      sent: 6,
-      received: 1,
-      dropped: 0,
-      reconnects: 0,
-      queuedBytes: 0,
+for (const driver of ["h2", "udp", "auto"] satisfies LinkDriver[]) {
+  describe(`over ${driver}`, () => {
+    test("messages arrive as they were sent, in order within a lane, and are counted", async () => {
+      const [a, b, c] = [await node(1, { driver }), await node(2, { driver }), await node(3, { driver })];
+      joinUp(a, b, c);
+      const sent = [1, 2, 3].map(ask);
+      const large = [1, 2, 3].map((sequence) => propose(sequence, sequence * 300_000));
+      for (const message of [...sent, ...large]) a.link.send({ to: [2, 3], message });
+      b.link.send({ to: [1], message: release });
+      for (const ear of [b, c]) {
+        await until("all six have come", () => ear.heard.length === 6);
+        const of = (kind: string) => ear.heard.filter(({ message }) => message.kind === kind).map(({ message }) => message);
+        expect(of("ask")).toEqual(sent);
+        expect(of("propose")).toEqual(large);
+        expect(new Set(ear.heard.map(({ from }) => from))).toEqual(new Set([1]));
+      }
+      await until("the answer has come", () => a.heard.length === 1);
+      expect(a.heard).toEqual([{ from: 2, message: release }]);
+      const [toB] = a.link.stats();
+      expect(toB).toMatchObject({
+        peer: 2,
+        ...(driver === "h2" ? { driver, rttMs: null, lossRatio: null, udp: null } : { udp: { state: "open", failure: null } }),
+        sent: 6,
+        received: 1,
+        dropped: 0,
+        reconnects: 0,
+        queuedBytes: 0,
+      });
+      expect(toB!.sentBytes).toBeGreaterThan(1_800_000);
+      expect(toB!.connectedSince).toBeGreaterThan(0);
     });
-    expect(toB!.sentBytes).toBeGreaterThan(1_800_000);
-    expect(toB!.connectedSince).toBeGreaterThan(0);
-  });
 
+    test("a simulated distance delays and keeps the order", async () => {
+      const [a, b] = [await node(1, { driver, delayMs: (peer) => peer === 2 ? 60 : 0 }), await node(2, { driver })];
+      joinUp(a, b);
+      await until("it is connected", () => a.link.stats()[0]!.connectedSince !== null);
+      const from = performance.now();
+      for (let request = 0; request < 10; request++) {
+        a.link.send({ to: [2], message: ask(request) });
+        await Bun.sleep(2);
+      }
+      await until("the first has come", () => b.heard.length > 0);
+      const tookMs = performance.now() - from;
+      expect(tookMs).toBeGreaterThanOrEqual(60);
+      await until("all have come", () => b.heard.length === 10);
+      expect(b.heard.map(({ message }) => told(message))).toEqual(Array.from({ length: 10 }, (_, request) => `ask g1 #${request}`));
+    });
+
+    test("the host is told once, and a peer that comes back is heard again", async () => {
+      const a = await node(1, { driver });
+      let b = await node(2, { driver });
+      joinUp(a, b);
+      a.link.send({ to: [2], message: release });
+      await until("it has come", () => b.heard.length === 1);
+      const [host, port] = b.link.address.split(":");
+      await b.link.close();
+      await until("the host is told", () => a.unreachable.length > 0);
+      b = await node(2, { driver, listen: { host: host!, port: Number(port) } });
+      await until("it is connected again", () => a.link.stats()[0]!.connectedSince !== null);
+      a.link.send({ to: [2], message: release });
+      await until("it has come", () => b.heard.length === 1);
+      expect(a.unreachable).toEqual([2]);
+      expect(a.link.stats()[0]).toMatchObject({ sent: 2, reconnects: driver === "auto" ? 2 : 1, dropped: 0 });
+    });
+
+    test("messages to a peer that is not there are dropped and counted", async () => {
+      const a = await node(1, { driver });
+      const gone = await node(2, { driver });
+      const { address } = gone.link;
+      await gone.link.close();
+      a.link.open(2, address);
+      await Bun.sleep(100);
+      for (let round = 0; round < 10; round++) {
+        a.link.send({ to: [2], message: release });
+        await Bun.sleep(10);
+      }
+      await until("all are dropped", () => a.link.stats()[0]!.dropped === 10);
+      expect(a.link.stats()[0]).toMatchObject({ sent: 0, queuedBytes: 0, connectedSince: null });
+    });
+  });
+}
+
+describe("over h2", () => {
   test("a turn's messages to a lane leave in one write, each peer's sealed for it", async () => {
     const { runtime: noted, writes } = noting();
     const [a, b, c] = [await node(1, { runtime: noted }), await node(2), await node(3)];
@@ -77,68 +127,8 @@ describe("between nodes that know each other", () => {
     expect(second).not.toEqual(first!);
   });
 
-  test("a simulated distance delays and keeps the order", async () => {
-    const [a, b] = [await node(1, { delayMs: (peer) => peer === 2 ? 60 : 0 }), await node(2)];
-    joinUp(a, b);
-    await until("it is connected", () => a.link.stats()[0]!.connectedSince !== null);
-    const from = performance.now();
-    for (let request = 0; request < 10; request++) {
-      a.link.send({ to: [2], message: ask(request) });
-      await Bun.sleep(2);
-    }
-    await until("the first has come", () => b.heard.length > 0);
-    const tookMs = performance.now() - from;
-    expect(tookMs).toBeGreaterThanOrEqual(60);
-    await until("all have come", () => b.heard.length === 10);
-    expect(b.heard.map(({ message }) => told(message))).toEqual(Array.from({ length: 10 }, (_, request) => `ask g1 #${request}`));
-  });
-});
-
-describe("when the way is lost", () => {
-  test("the host is told once, and a peer that comes back is heard again", async () => {
-    const a = await node(1);
-    let b = await node(2);
-    joinUp(a, b);
-    a.link.send({ to: [2], message: release });
-    await until("it has come", () => b.heard.length === 1);
-    const [host, port] = b.link.address.split(":");
-    await b.link.close();
-    await until("the host is told", () => a.unreachable.length > 0);
-    b = await node(2, { listen: { host: host!, port: Number(port) } });
-    await until("it is connected again", () => a.link.stats()[0]!.connectedSince !== null);
-    a.link.send({ to: [2], message: release });
-    await until("it has come", () => b.heard.length === 1);
-    expect(a.unreachable).toEqual([2]);
-    expect(a.link.stats()[0]).toMatchObject({ sent: 2, reconnects: 1, dropped: 0 });
-  });
-
-  test("messages to a peer that is not there are dropped and counted", async () => {
-    const a = await node(1);
-    const gone = await node(2);
-    const { address } = gone.link;
-    await gone.link.close();
-    a.link.open(2, address);
-    await Bun.sleep(100);
-    for (let round = 0; round < 10; round++) {
-      a.link.send({ to: [2], message: release });
-      await Bun.sleep(10);
-    }
-    await until("all are dropped", () => a.link.stats()[0]!.dropped === 10);
-    expect(a.link.stats()[0]).toMatchObject({ sent: 0, queuedBytes: 0, connectedSince: null });
-  });
-
   test("a connection over which nothing ever comes back is made anew, and again", async () => {
-    // Twenty times as fast.
-    const { clock } = runtime;
-    const fast: Runtime = {
-      ...runtime,
-      clock: {
-        now: () => ({ mono: clock.now().mono * 20, wall: 0 }),
-        wakeAt: (at, callback) => clock.wakeAt(at / 20, callback),
-        soon: clock.soon,
-      },
-    };
-    const [a, b] = [await node(1, { runtime: fast }), await node(2)];
+    const [a, b] = [await node(1, { runtime: paced(20) }), await node(2)];
     a.link.open(2, b.link.address);
     await until("it is made anew", () => a.link.stats()[0]!.reconnects >= 2);
     await until("the host is told each time", () => a.unreachable.length >= 2);

@@ -8,8 +8,8 @@ import { CoreNode } from "../../core/node.ts";
 import { parseTopology, type Shape, type Topology } from "../../core/topology.ts";
 import { Reader, Writer } from "../../edge/codec/bytes.ts";
 import { decodeRecord, encodeRecord } from "../../edge/codec/record.ts";
-import { openHttp2Link } from "../../edge/link/http2.ts";
 import type { Link } from "../../edge/link/link.ts";
+import { type LinkDriver, openLink } from "../../edge/link/open.ts";
 import type { Identity, KeyPair } from "../../edge/link/identity.ts";
 import { testIdentity, testKey } from "../harness/identity.ts";
 
@@ -91,7 +91,10 @@ class Trio {
   #addresses: readonly string[] = [];
   #ticket = 0;
 
-  constructor(shape: Shape) {
+  readonly #driver: LinkDriver;
+
+  constructor(shape: Shape, driver: LinkDriver) {
+    this.#driver = driver;
     this.#topology = parseTopology({ nodes: [{ name: "a" }, { name: "b" }, { name: "c" }], groups: [{ name: "main", shape }] });
     this.hosts = this.#topology.nodes.map(({ id }) =>
       new SmallHost(new CoreNode({ id, topology: this.#topology, limits: defaultLimits, durability: "sync", seed: id, incarnation: id }))
@@ -137,7 +140,7 @@ class Trio {
 
   #openLink(index: number, port: number): Promise<Link> {
     const options = { runtime, topology: this.#topology, identity: this.identities[index]!, listen: { host: "127.0.0.1", port } };
-    return openHttp2Link(options, {
+    return openLink(this.#driver, options, {
       onMessage: (from, message) => this.hosts[index]!.submit({ kind: "receive", from, message }),
       onUnreachable: (node) => this.hosts[index]!.submit({ kind: "unreachable", node }),
       onNotice: (sentence) => this.notices.push(sentence),
@@ -152,9 +155,11 @@ class Trio {
   }
 }
 
-for (const shape of ["star", "ring"] satisfies Shape[]) {
-  test(`a ${shape} of three orders every command of all, and goes on while one is cut off`, async () => {
-    const trio = new Trio(shape);
+const drivers: readonly LinkDriver[] = ["h2", "udp", "auto"];
+
+for (const { shape, driver } of (["star", "ring"] satisfies Shape[]).flatMap((shape) => drivers.map((driver) => ({ shape, driver })))) {
+  test(`a ${shape} of three over ${driver} orders every command of all, and goes on while one is cut off`, async () => {
+    const trio = new Trio(shape, driver);
     const { hosts, links } = trio;
     try {
       await trio.start();
@@ -176,44 +181,48 @@ for (const shape of ["star", "ring"] satisfies Shape[]) {
   }, 60_000);
 }
 
-test("every node's key is replaced, one node after the other, while commands flow: all of them are ordered", async () => {
-  const trio = new Trio("star");
-  const { hosts, links, identities } = trio;
-  const { cryptography } = runtime;
-  const [old, fresh] = [0, 10].map((offset) => [1, 2, 3].map((id) => testKey(cryptography, id + offset))) as [KeyPair[], KeyPair[]];
-  const reconnects = (): number => links.flatMap((link) => link.stats()).reduce((sum, peer) => sum + peer.reconnects, 0);
-  let proposed = 0;
-  const more = async (): Promise<void> => {
-    for (const index of [0, 1, 2]) trio.propose(index, 20);
-    proposed += 60;
-    await Bun.sleep(5);
-  };
-  const everywhere = (): Promise<void> =>
-    until(`all ${proposed} are everywhere`, () => hosts.every((host) => host.delivered.length === proposed));
-  try {
-    await trio.start();
-    await more();
-    await everywhere();
-    // Both keys of everybody: held first, then listed. No stream ends.
-    const connections = reconnects();
-    for (const [index, identity] of identities.entries()) identity.keys = [{ ...old[index]! }, fresh[index]!];
-    for (const { roster } of identities) {
-      roster.replace(new Map(old.map(({ publicKey }, index) => [index + 1, [publicKey, fresh[index]!.publicKey]])));
+test.each(drivers)(
+  "over %s every node's key is replaced, one node after the other, while commands flow: all of them are ordered",
+  async (driver) => {
+    const trio = new Trio("star", driver);
+    const { hosts, links, identities } = trio;
+    const { cryptography } = runtime;
+    const [old, fresh] = [0, 10].map((offset) => [1, 2, 3].map((id) => testKey(cryptography, id + offset))) as [KeyPair[], KeyPair[]];
+    const reconnects = (): number => links.flatMap((link) => link.stats()).reduce((sum, peer) => sum + peer.reconnects, 0);
+    let proposed = 0;
+    const more = async (): Promise<void> => {
+      for (const index of [0, 1, 2]) trio.propose(index, 20);
+      proposed += 60;
+      await Bun.sleep(5);
+    };
+    const everywhere = (): Promise<void> =>
+      until(`all ${proposed} are everywhere`, () => hosts.every((host) => host.delivered.length === proposed));
+    try {
+      await trio.start();
       await more();
-    }
-    await everywhere();
-    expect(reconnects()).toBe(connections);
-    // The old one goes, from one node's listing after the other's, and then from the files.
-    for (const { roster } of identities) {
-      roster.replace(new Map(fresh.map(({ publicKey }, index) => [index + 1, [publicKey]])));
+      await everywhere();
+      // Both keys of everybody: held first, then listed. No stream ends.
+      const connections = reconnects();
+      for (const [index, identity] of identities.entries()) identity.keys = [{ ...old[index]! }, fresh[index]!];
+      for (const { roster } of identities) {
+        roster.replace(new Map(old.map(({ publicKey }, index) => [index + 1, [publicKey, fresh[index]!.publicKey]])));
+        await more();
+      }
+      await everywhere();
+      expect(reconnects()).toBe(connections);
+      // The old one goes, from one node's listing after the other's, and then from the files.
+      for (const { roster } of identities) {
+        roster.replace(new Map(fresh.map(({ publicKey }, index) => [index + 1, [publicKey]])));
+        await more();
+      }
+      for (const identity of identities) identity.keys = identity.keys.slice(1);
       await more();
+      await everywhere();
+      expect(reconnects()).toBeGreaterThan(connections);
+      trio.expectOneOrder(proposed);
+    } finally {
+      await trio.close();
     }
-    for (const identity of identities) identity.keys = identity.keys.slice(1);
-    await more();
-    await everywhere();
-    expect(reconnects()).toBeGreaterThan(connections);
-    trio.expectOneOrder(proposed);
-  } finally {
-    await trio.close();
-  }
-}, 60_000);
+  },
+  60_000,
+);

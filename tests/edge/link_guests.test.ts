@@ -5,12 +5,12 @@ import { runtime } from "#runtime";
 import { messageVersion } from "../../edge/codec/message.ts";
 import { type Caller, headerNames } from "../../edge/link/call.ts";
 import { FrameWriter } from "../../edge/link/frames.ts";
-import { type Identity, Roster } from "../../edge/link/identity.ts";
+import { type Identity, keyText, Roster } from "../../edge/link/identity.ts";
 import type { Sealer } from "../../edge/link/records.ts";
 import { streamPath } from "../../edge/link/server.ts";
-import type { OutgoingStream, Runtime } from "../../edge/runtime.ts";
+import type { OutgoingStream } from "../../edge/runtime.ts";
 import { testKey } from "../harness/identity.ts";
-import { ask, closing, type Ear, joinUp, node, prepare, propose, release, until } from "./link_kit.ts";
+import { ask, closing, type Ear, joinUp, node, paced, prepare, propose, release, until } from "./link_kit.ts";
 
 const key = (number: number) => testKey(runtime.cryptography, number);
 const listing = (...numbers: readonly (readonly number[])[]): Map<number, Uint8Array[]> =>
@@ -111,16 +111,15 @@ describe("who gets in", () => {
   test("the nodes that the cluster lists, under their keys, and nobody else", async () => {
     const a = await node(1);
     const stranger = { status: 403, code: "forbidden", detail: "this node does not let you in" };
-    const notKnown = (claimed: number) =>
-      `Cannot accept a link stream that says it is node ${claimed}'s: its key is not one that is listed for this node`;
-    const notMeant =
-      "Cannot accept a link stream that says it is node 2's: it means another node, a key we do not have, or another cluster";
+    const notKnown = (claimed: number, held: number) =>
+      `Cannot let in who says to be node ${claimed}: its key ${keyText(key(held).publicKey)} is not listed for it`;
+    const notMeant = "Cannot let in who says to be node 2: it means another node, a key we do not have, or another cluster";
     const cases: readonly (readonly [string, Identity, { to?: number; lane?: number }, Answer, string | null])[] = [
       ["a member", identity(2), {}, { status: 200, code: "", detail: "" }, null],
-      ["somebody with a key of their own", identity(2, [9]), {}, stranger, notKnown(2)],
-      ["a member that says it is another", identity(3, [2]), {}, stranger, notKnown(3)],
-      ["a node that is not in the cluster", identity(4, [9]), {}, stranger, notKnown(4)],
-      ["one that says it is ourselves", identity(1, [2]), {}, stranger, notKnown(1)],
+      ["somebody with a key of their own", identity(2, [9]), {}, stranger, notKnown(2, 9)],
+      ["a member that says it is another", identity(3, [2]), {}, stranger, notKnown(3, 2)],
+      ["a node that is not in the cluster", identity(4, [9]), {}, stranger, notKnown(4, 9)],
+      ["one that says it is ourselves", identity(1, [2]), {}, stranger, notKnown(1, 2)],
       ["a member of another cluster", { ...identity(2), cluster: "other" }, {}, stranger, notMeant],
       ["one that looks for node 3", identity(2), { to: 3 }, stranger, notMeant],
       ["one that has another key for us", identity(2, [2], listing([9], [2], [3])), {}, stranger, notMeant],
@@ -128,7 +127,7 @@ describe("who gets in", () => {
         status: 403,
         code: "forbidden",
         detail: "there is no group for lane 99",
-      }, "Cannot accept a link stream that says it is node 2's: there is no group for lane 99"],
+      }, "Cannot let in who says to be node 2: there is no group for lane 99"],
     ];
     for (const [who, as, call, answer, notice] of cases) {
       const { headers } = await prepare(as, a, call);
@@ -168,7 +167,7 @@ describe("who gets in", () => {
     expect(a.notices).toEqual([
       `Cannot reach node b at ${b.link.address}: the peer answered 403 (our key is not listed there, or its key here; or it is of another cluster)`,
     ]);
-    expect(b.notices).toEqual(["Cannot accept a link stream that says it is node 1's: its key is not one that is listed for this node"]);
+    expect(b.notices).toEqual([`Cannot let in who says to be node 1: its key ${keyText(key(9).publicKey)} is not listed for it`]);
     expect([a.unreachable, b.heard]).toEqual([[], []]);
   });
 
@@ -193,7 +192,8 @@ describe("who gets in", () => {
   });
 
   test("a flood of handshakes that lead nowhere is cut off, and disturbs nobody who is in", async () => {
-    const [a, b] = [await node(1), await node(2)];
+    // So slow a clock that nothing is allowed anew meanwhile, however long it takes.
+    const [a, b] = [await node(1, { runtime: paced(0.01) }), await node(2)];
     joinUp(a, b);
     await until("they are connected", () => a.link.stats()[0]!.connectedSince !== null && b.link.stats()[0]!.connectedSince !== null);
     const { headers } = await prepare(identity(2, [9]), a);
@@ -266,6 +266,7 @@ describe("somebody on the way", () => {
     for (let request = 0; request < 10; request++) b.link.send({ to: [1], message: ask(request) });
     await until("all have come", () => a.heard.length === 10);
     const before = a.link.counts().handshakes;
+    expect(before).toBe(1);
     // The connection that asked for a nonce, and the one that had the handshake and the messages.
     const recorded = tap.up.map((chunks) => Buffer.concat(chunks));
     expect(recorded.length).toBe(2);
@@ -288,16 +289,7 @@ describe("somebody on the way", () => {
 
   test("can keep a request back and send it later: it takes nobody's place without a record, and is forgotten", async () => {
     // Twenty times as fast, so that it gives up waiting after a quarter of a second.
-    const { clock } = runtime;
-    const fast: Runtime = {
-      ...runtime,
-      clock: {
-        now: () => ({ mono: clock.now().mono * 20, wall: 0 }),
-        wakeAt: (at, callback) => clock.wakeAt(at / 20, callback),
-        soon: clock.soon,
-      },
-    };
-    const [a, b] = [await node(1, { runtime: fast }), await node(2)];
+    const [a, b] = [await node(1, { runtime: paced(20) }), await node(2)];
     joinUp(a, b);
     b.link.send({ to: [1], message: release });
     await until("it has come", () => a.heard.length === 1);
@@ -323,6 +315,18 @@ describe("somebody on the way", () => {
 });
 
 describe("when keys change", () => {
+  class CountedRoster extends Roster {
+    listeners = 0;
+    override onChange(listener: () => void): () => void {
+      this.listeners++;
+      const stop = super.onChange(listener);
+      return () => {
+        this.listeners--;
+        return stop();
+      };
+    }
+  }
+
   const both = async (first: Identity, second: Identity): Promise<readonly [Ear, Ear]> => {
     const [a, b] = [await node(1, { identity: first }), await node(2, { identity: second })];
     joinUp(a, b);
@@ -338,7 +342,7 @@ describe("when keys change", () => {
     await until(
       "both ways are lost",
       () => a.link.stats()[0]!.connectedSince === null && b.link.stats()[0]!.connectedSince === null,
-      1_000,
+      3_000,
     );
     await until("it is refused", () => b.notices.some((notice) => notice.includes("the peer answered 403")));
     b.link.send({ to: [1], message: release });
@@ -377,5 +381,13 @@ describe("when keys change", () => {
   test("of several keys listed for a peer, the one it has is found", async () => {
     const [a] = await both(identity(1, [1], listing([1], [22, 23, 2], [3])), identity(2));
     expect(a.link.stats()[0]!.connectedSince).not.toBe(null);
+  });
+
+  test("a link that is closed has nothing more to do with them", async () => {
+    const roster = new CountedRoster(listing([1], [2], [3]));
+    const a = await node(1, { identity: { ...identity(1), roster } });
+    expect(roster.listeners).toBe(1);
+    await a.link.close();
+    expect(roster.listeners).toBe(0);
   });
 });

@@ -5,10 +5,11 @@ import type { NodeId } from "../../core/ids.ts";
 import type { Message } from "../../core/message.ts";
 import { parseTopology } from "../../core/topology.ts";
 import { Caller, headerNames } from "../../edge/link/call.ts";
-import { type Http2LinkOptions, openHttp2Link } from "../../edge/link/http2.ts";
 import type { Identity } from "../../edge/link/identity.ts";
-import type { Lane, Link } from "../../edge/link/link.ts";
+import type { Lane, Link, LinkOptions } from "../../edge/link/link.ts";
+import { type LinkDriver, openLink } from "../../edge/link/open.ts";
 import { streamPath } from "../../edge/link/server.ts";
+import type { Runtime } from "../../edge/runtime.ts";
 import { testIdentity } from "../harness/identity.ts";
 
 export const topology = parseTopology({ cluster: "tests", nodes: [{ name: "a" }, { name: "b" }, { name: "c" }] });
@@ -32,10 +33,14 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-export async function node(self: NodeId, options: Partial<Http2LinkOptions> = {}): Promise<Ear> {
+/** Over HTTP/2 if no driver is named. */
+export async function node(
+  self: NodeId,
+  { driver, ...options }: Partial<LinkOptions> & { readonly driver?: LinkDriver } = {},
+): Promise<Ear> {
   const ear: Omit<Ear, "link" | "identity"> = { heard: [], unreachable: [], notices: [] };
   const identity = options.identity ?? testIdentity(runtime.cryptography, topology, self);
-  const link = await openHttp2Link({ runtime, topology, listen: { host: "127.0.0.1", port: 0 }, ...options, identity }, {
+  const link = await openLink(driver ?? "h2", { runtime, topology, listen: { host: "127.0.0.1", port: 0 }, ...options, identity }, {
     onMessage: (from, message) => ear.heard.push({ from, message }),
     onUnreachable: (peer) => ear.unreachable.push(peer),
     onNotice: (sentence) => ear.notices.push(sentence),
@@ -58,6 +63,19 @@ export async function until(what: string, holds: () => boolean, withinMs = 5_000
     if (performance.now() > end) throw new Error(`Waited ${withinMs} ms: ${what}`);
     await Bun.sleep(2);
   }
+}
+
+/** This machine, with a clock that runs so many times as fast. */
+export function paced(times: number): Runtime {
+  const { clock } = runtime;
+  return {
+    ...runtime,
+    clock: {
+      now: () => ({ mono: clock.now().mono * times, wall: 0 }),
+      wakeAt: (at, callback) => clock.wakeAt(at / times, callback),
+      soon: clock.soon,
+    },
+  };
 }
 
 export const ask = (request: number): Message => ({ kind: "ask", group: 1, request });

@@ -34,6 +34,9 @@ export class Relay implements AsyncDisposable {
   static async start(targets: ReadonlyMap<string, number>): Promise<Relay> {
     const relay = new Relay();
     for (const from of targets.keys()) {
+      for (const to of targets.keys()) if (from !== to) relay.#paths.set(key(from, to), open());
+    }
+    for (const from of targets.keys()) {
       for (const [to, port] of targets) if (from !== to) await relay.#open(from, to, port);
     }
     return relay;
@@ -119,7 +122,6 @@ export class Relay implements AsyncDisposable {
   }
 
   async #open(from: string, to: string, target: number): Promise<void> {
-    this.#paths.set(key(from, to), open());
     const server = createServer({ pauseOnConnect: true }, (near) => {
       const connection = new Connection([from, to], near, target, [this.#path(from, to), this.#path(to, from)], () => {
         this.#connections.delete(connection);

@@ -7,6 +7,7 @@ import type { Millis } from "../../../core/ids.ts";
 import { DecodeError } from "../../codec/bytes.ts";
 import type { Datagram } from "../../runtime.ts";
 import { Acks } from "./acks.ts";
+import type { Congestion } from "./congestion.ts";
 import { Cubic } from "./cubic.ts";
 import { type DatagramOptions, Datagrams } from "./datagrams.ts";
 import { type FrameSink, readFrames } from "./frames.ts";
@@ -15,7 +16,7 @@ import { Outgoing } from "./outgoing.ts";
 import { Pacer } from "./pacer.ts";
 import { type Address, Paths } from "./paths.ts";
 import type { PacketProtection } from "./protection.ts";
-import { Recovery } from "./recovery.ts";
+import { Recovery, type SentPacket } from "./recovery.ts";
 import { type StreamEvents, Streams } from "./streams.ts";
 import type { TraceEvent } from "./trace.ts";
 
@@ -44,6 +45,8 @@ export interface ConnectionOptions {
   readonly random: () => number;
   readonly now: Millis;
   readonly events: ConnectionEvents;
+  /** Made for each path, for packets of so many bytes; default CUBIC. */
+  readonly congestion?: (packetBytes: number) => Congestion;
   readonly trace?: ((event: TraceEvent) => void) | undefined;
 }
 
@@ -54,8 +57,12 @@ export interface ConnectionStats {
   /** Part of the packets sent that were lost. */
   readonly lossRate: number;
   readonly lostPackets: number;
+  /** Packets whose content was sent again, or is to be. */
+  readonly retransmittedPackets: number;
   readonly retransmittedBytes: number;
   readonly mtuBytes: number;
+  /** The shortest packet that was found not to get through; null if none was. */
+  readonly stuckBytes: number | null;
   readonly windowBytes: number;
   readonly inFlightBytes: number;
   /** Written and not acknowledged. */
@@ -79,6 +86,7 @@ export class Connection {
   readonly #protection: PacketProtection;
   readonly #events: ConnectionEvents;
   readonly #trace: ((event: TraceEvent) => void) | undefined;
+  readonly #congestion: (packetBytes: number) => Congestion;
   readonly #acks: Acks = new Acks();
   readonly #recovery: Recovery;
   readonly #streams: Streams;
@@ -92,14 +100,16 @@ export class Connection {
   #closesLeft = closeAnswersMax;
   #heardAt: Millis;
   #receivedPackets = 0;
+  #retransmittedPackets = 0;
   #receivedBytes = 0;
   /** Of the packet that is read now. */
   #now: Millis;
   #from: Address;
   #refused = false;
+  #hurried = false;
 
   constructor(options: ConnectionOptions) {
-    const { protection, events, trace, random, now } = options;
+    const { protection, events, trace, random, now, congestion = (packetBytes) => new Cubic(packetBytes) } = options;
     this.#protection = protection;
     this.#events = events;
     this.#trace = trace;
@@ -109,18 +119,19 @@ export class Connection {
     this.#streams = new Streams(events);
     this.#mtu = new Mtu(options.mtuMax, now);
     this.#paths = new Paths(options.address, options.validated, random);
-    this.#recovery = new Recovery(new Cubic(basePacketBytes), {
+    this.#congestion = congestion;
+    this.#recovery = new Recovery(congestion(basePacketBytes), {
       onAcked: (packet) => {
         this.#streams.acked(packet.pieces);
         if (packet.ackLargest >= 0) this.#acks.confirmed(packet.ackLargest);
-        if (packet.probeBytes === 0) this.#mtu.acked(packet.bytes);
+        if (packet.probeBytes === 0) this.#mtu.acked(packet.bytes, packet.number);
         else this.#resized(() => this.#mtu.probeAcked(packet.probeBytes, this.#now));
       },
       onLost: (packet) => {
         this.#trace?.({ kind: "packet_lost", at: this.#now, number: packet.number, bytes: packet.bytes });
-        this.#streams.lost(packet.pieces, packet.windows);
+        this.#sayAgain(packet);
         if (packet.probeBytes > 0) this.#mtu.probeLost(packet.probeBytes, this.#now);
-        else this.#resized(() => this.#mtu.lost(packet.bytes, this.#now));
+        else this.#resized(() => this.#mtu.lost(packet.bytes, packet.number, this.#now));
       },
       onProbe: (packets) => this.#probe(packets),
     });
@@ -178,6 +189,7 @@ export class Connection {
     this.#heardAt = now;
     this.#from = from;
     this.#refused = false;
+    this.#hurried = false;
     this.#receivedPackets += 1;
     this.#receivedBytes += packet.byteLength;
     this.#trace?.({ kind: "packet_received", at: now, number: packetNumber, bytes: packet.byteLength });
@@ -185,7 +197,7 @@ export class Connection {
     try {
       const eliciting = readFrames(payload, this.#sink);
       // What found no room is as good as lost.
-      if (!this.#refused) this.#acks.received(packetNumber, eliciting, now);
+      if (!this.#refused) this.#acks.received(packetNumber, eliciting, this.#hurried, now);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#end(`a packet of the peer makes no sense: ${error.message}`, false, now);
@@ -255,8 +267,10 @@ export class Connection {
       rttMinMs: rtt.minMs,
       lossRate: packets === 0 ? 0 : lostPackets / packets,
       lostPackets,
+      retransmittedPackets: this.#retransmittedPackets,
       retransmittedBytes: this.#streams.retransmittedBytes,
       mtuBytes: this.#mtu.bytes,
+      stuckBytes: this.#mtu.stuckBytes,
       windowBytes: congestion.windowBytes,
       inFlightBytes,
       queuedBytes: this.#streams.unackedBytes,
@@ -275,7 +289,7 @@ export class Connection {
 
   #makeSink(): FrameSink {
     return {
-      onPing: () => this.#acks.hurry(this.#now),
+      onPing: () => void (this.#hurried = true),
       onAck: (frame) => {
         const broken = this.#recovery.onAck(frame, this.#now);
         if (broken !== null) return this.#end(broken, false, this.#now);
@@ -314,7 +328,7 @@ export class Connection {
     const { host, port } = this.#paths.address;
     this.#trace?.({ kind: "migration_state_updated", at: this.#now, host, port });
     if (!path.otherHost) return this.#recovery.revive(this.#now);
-    this.#recovery.moved(new Cubic(basePacketBytes));
+    this.#recovery.moved(this.#congestion(basePacketBytes));
     this.#mtu.reset(this.#now);
   }
 
@@ -324,9 +338,14 @@ export class Connection {
     this.#outgoing.probes = packets;
     for (const packet of this.#recovery.unanswered()) {
       if (packet.pieces.length === 0 && packet.windows.length === 0) continue;
-      this.#streams.lost(packet.pieces, packet.windows);
+      this.#sayAgain(packet);
       if (--packets === 0) return;
     }
+  }
+
+  #sayAgain({ pieces, windows }: SentPacket): void {
+    if (pieces.length > 0) this.#retransmittedPackets += 1;
+    this.#streams.lost(pieces, windows);
   }
 
   #resized(change: () => unknown): void {

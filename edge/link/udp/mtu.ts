@@ -19,12 +19,15 @@ export class Mtu {
   bytes: number = basePacketBytes;
   /** When to probe next; Infinity while a probe is on its way. */
   probeAt: Millis;
+  /** The shortest that was found not to get through, since the last change of the path; null if none was. */
+  stuckBytes: number | null = null;
   readonly #max: number;
   /** What is known not to get through. */
   #tooLong: number;
   #probe = 0;
   #tries = 0;
   #longLosses = 0;
+  #longAcked = -1;
 
   constructor(max: number, now: Millis) {
     this.#max = Math.max(basePacketBytes, max);
@@ -56,6 +59,7 @@ export class Mtu {
     this.probeAt = now;
     if (this.#tries < triesMax) return;
     this.#tooLong = bytes;
+    this.stuckBytes = bytes;
     this.#next(now);
   }
 
@@ -70,13 +74,17 @@ export class Mtu {
     this.probeAt = this.bytes === this.#max ? Infinity : now + raiseMs;
   }
 
-  acked(bytes: number): void {
-    if (bytes > basePacketBytes) this.#longLosses = 0;
+  acked(bytes: number, number: number): void {
+    if (bytes <= basePacketBytes || number < this.#longAcked) return;
+    this.#longAcked = number;
+    this.#longLosses = 0;
   }
 
   /** True if the path has become a black hole for long packets (RFC 8899 section 4.3). */
-  lost(bytes: number, now: Millis): boolean {
+  lost(bytes: number, number: number, now: Millis): boolean {
     if (bytes <= basePacketBytes || this.bytes === basePacketBytes) return false;
+    // One as long that was sent later got through: a queue was full, as it is for many in a row.
+    if (number < this.#longAcked) return false;
     this.#longLosses += 1;
     return this.#longLosses >= blackHoleLosses && this.reset(now + afterBlackHoleMs);
   }
@@ -88,6 +96,7 @@ export class Mtu {
 
   reset(probeAt: Millis): true {
     this.bytes = basePacketBytes;
+    this.stuckBytes = null;
     this.#tooLong = this.#max + 1;
     this.#probe = 0;
     this.#tries = 0;

@@ -11,8 +11,8 @@ import type { Piece } from "./send_stream.ts";
 const packetThreshold = 3;
 const timeThreshold = 9 / 8;
 const persistentProbes = 3;
-/** Backed off this far, probing is cheap enough: a path that is back should be noticed. */
-const backoffMsMax = 2_000;
+/** Backed off this far, probing is cheap enough: a path that is back is noticed within half a second. */
+const backoffMsMax = 350;
 /** Honest peers acknowledge each of our packets once; more than this beyond it is a flood. */
 const uselessAcksMax = 1_000;
 const skippedKept = 16;
@@ -79,7 +79,7 @@ export class Recovery {
   get timerAt(): Millis {
     if (this.#lossAt !== Infinity) return this.#lossAt;
     if (this.#eliciting === 0) return Infinity;
-    const probeMs = this.rtt.probeMs;
+    const { probeMs } = this.rtt;
     return this.#lastElicitingAt + Math.min(probeMs * 2 ** this.probes, Math.max(probeMs, backoffMsMax));
   }
 
@@ -159,11 +159,17 @@ export class Recovery {
     }
   }
 
-  /** Another path: nothing of what was measured holds. */
+  /** Another path: nothing of what was measured holds, and what is under way went where nobody may be any more. */
   moved(congestion: Congestion): void {
     this.congestion = congestion;
     this.rtt = new Rtt();
     this.probes = 0;
+    this.#lossAt = Infinity;
+    for (let number = this.#base; number < this.#next; number += 1) {
+      const packet = this.#take(number);
+      if (packet?.eliciting) this.#events.onLost(packet);
+    }
+    this.#advance();
   }
 
   /** The path may be the same, but it has answered: no more waiting. */

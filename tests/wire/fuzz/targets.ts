@@ -6,6 +6,7 @@ import { Handshake } from "../../../edge/link/noise/handshake.ts";
 import { Packets } from "../../../edge/link/udp/packet.ts";
 import type { Random } from "../../fuzz/random.ts";
 import type { Target } from "./engine.ts";
+import { framesTarget } from "./frames.ts";
 
 const { cryptography } = runtime;
 const packetsMax = 20_000;
@@ -79,4 +80,4 @@ export function handshakeTarget(random: Random): Target {
   };
 }
 
-export const targets: readonly ((random: Random) => Target)[] = [packetTarget, handshakeTarget];
+export const targets: readonly ((random: Random) => Target)[] = [framesTarget, packetTarget, handshakeTarget];
