@@ -177,7 +177,7 @@ describe("a connection", () => {
     a.endpoint.disconnect(2);
     cluster.net.turn(a.host);
     cluster.pass(5_000);
-    expect([a.log.length, b.log.at(-1)]).toEqual([2, "215 closed 1: the other side has ended it"]);
+    expect([a.log.length, b.log.at(-1)]).toEqual([2, "215 closed 1: one side wants it no more"]);
     expect([a.endpoint.size.connections, b.endpoint.size.connections]).toEqual([0, 0]);
   });
 
@@ -186,7 +186,7 @@ describe("a connection", () => {
     const [a, b] = [cluster.node(1), cluster.node(2)];
     a.connect(b);
     cluster.pass(200);
-    a.endpoint.close(cluster.net.now);
+    a.endpoint.close();
     cluster.net.turn(a.host);
     cluster.pass(100);
     expect([a.log.length, b.log.at(-1), a.endpoint.wakeAt]).toEqual([1, "215 closed 1: the node has ended", Infinity]);

@@ -1,11 +1,12 @@
 /** What an endpoint makes of what nobody should have sent: floods, replays, forgeries, and noise. */
 import { describe, expect, test } from "bun:test";
 import { runtime } from "#runtime";
+import type { KeyPair } from "../../../edge/link/identity.ts";
 import { Handshake } from "../../../edge/link/noise/handshake.ts";
 import { neighbourhood } from "../../../edge/link/udp/address.ts";
 import { Buckets } from "../../../edge/link/udp/bucket.ts";
 import { cookieLifeMs } from "../../../edge/link/udp/cookies.ts";
-import { decodeInit, prologue } from "../../../edge/link/udp/handshake.ts";
+import { decodeInit, encodeInit, prologue } from "../../../edge/link/udp/handshake.ts";
 import { handshakeRate } from "../../../edge/link/udp/limits.ts";
 import {
   type HandshakeMessage,
@@ -19,7 +20,7 @@ import {
 import { mutate } from "../../fuzz/mutate.ts";
 import { Random } from "../../fuzz/random.ts";
 import type { Address } from "../../wire/net.ts";
-import { altered, Cluster, delayMs, type Node } from "./nodes.ts";
+import { altered, Cluster, delayMs, keyPair, type Node } from "./nodes.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -183,6 +184,28 @@ describe("a member that misbehaves", () => {
       waits.pass(40);
     }
     expect([d.endpoint.counts().agreements, d.endpoint.size]).toEqual([10, { connections: 0, waiting: 3 }]);
+  });
+
+  test("and has our own key, cannot be us", () => {
+    const b = new Cluster().node(2);
+    const random = new Random(11);
+    const own = b.identity.keys[0]!;
+    const init = (from: number, by: KeyPair): Uint8Array => {
+      const handshake = new Handshake({
+        cryptography: runtime.cryptography,
+        pattern: "IK",
+        role: "initiator",
+        prologue: prologue("test", from, 2),
+        own: by,
+        ephemeral: random.bytes(32),
+        remote: own.publicKey,
+      });
+      const said = { instance: random.bytes(8), resetToken: random.bytes(16), datagramBytesMax: 1_472, responseKey: random.bytes(16) };
+      const noise = handshake.write(encodeInit({ ...said, timestamp: 1, seen: 0 }))!;
+      return writeInit(runtime.cryptography, macKey(runtime.cryptography, own.publicKey), { connectionId: random.bytes(8), from, noise });
+    };
+    expect(b.answers(init(2, own), { host: "6.6.6.6", port: 6 })).toEqual([]);
+    expect(b.answers(init(1, keyPair(1)), { host: "6.6.6.6", port: 6 })).toHaveLength(1);
   });
 
   test("as a responder cannot make us fall over its nonsense", () => {
