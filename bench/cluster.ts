@@ -12,6 +12,7 @@ import { startCarillon, type Storage } from "./carillon.ts";
 import { etcdInstalled, startEtcd } from "./etcd.ts";
 import type { Dialect, Operation, Transport } from "./load/request.ts";
 import { fill, measure, type Sample } from "./measure.ts";
+import type { LinkDriver } from "../edge/link/open.ts";
 import type { System } from "./processes.ts";
 import { count, decimal, mebibytes, median, spread, table } from "./table.ts";
 import { type DiskYardstick, measureDisk, startEcho } from "./yardsticks.ts";
@@ -28,6 +29,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string" },
     seconds: { type: "string" },
     via: { type: "string", default: "h1,h2" },
+    link: { type: "string", default: "auto" },
     dir: { type: "string", default: tmpdir() },
     "no-etcd": { type: "boolean", default: false },
     "no-yardsticks": { type: "boolean", default: false },
@@ -45,6 +47,7 @@ const plan = {
   measureMs: Number(options.seconds ?? (quick ? 1 : 3)) * 1_000,
   warmUpMs: quick ? 300 : 700,
   transports: options.via.split(",") as Transport[],
+  links: options.link.split(",") as LinkDriver[],
 };
 
 /** A system reached in one way. */
@@ -76,20 +79,25 @@ async function main(): Promise<void> {
 }
 
 async function compare(storage: Storage): Promise<Cell[]> {
-  say(`starting three nodes, ${storage}`);
-  const carillon = await startCarillon(options.dir, storage);
+  const carillons: { readonly system: System; readonly link: LinkDriver }[] = [];
   let etcd: System | null = null;
   try {
+    for (const link of plan.links) {
+      say(`starting three nodes, ${storage}, linked by ${link}`);
+      carillons.push({ system: await startCarillon(options.dir, storage, link), link });
+    }
     // etcd always syncs; on a memory file system that costs nothing, which is the nearest it has to a memory mode.
     const memoryDirectory = existsSync("/dev/shm") ? "/dev/shm" : options.dir;
     if (!options["no-etcd"] && etcdInstalled()) etcd = await startEtcd(storage === "sync" ? options.dir : memoryDirectory);
     const contenders = plan.transports.flatMap((transport): Contender[] => [
-      { system: carillon, label: labels.carillon[transport], dialect: "carillon", transport },
+      ...carillons.map(({ system, link }) => ({ system, label: carillonLabel(transport, link), dialect: "carillon" as const, transport })),
       ...(etcd === null ? [] : [{ system: etcd, label: labels.etcd[transport], dialect: "etcd" as const, transport }]),
     ]);
     const cells: Cell[] = [];
     for (const valueBytes of plan.sizes) {
-      await fill(carillon, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
+      for (const { system } of carillons) {
+        await fill(system, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
+      }
       if (etcd !== null) await fill(etcd, { dialect: "etcd", transport: "h2", operation: "put", valueBytes }, keys, 64);
       for (const operation of plan.operations) {
         for (const clients of plan.clients) cells.push(...await race(contenders, storage, operation, valueBytes, clients));
@@ -97,9 +105,14 @@ async function compare(storage: Storage): Promise<Cell[]> {
     }
     return cells;
   } finally {
-    await carillon.stop();
+    for (const { system } of carillons) await system.stop();
     await etcd?.stop();
   }
+}
+
+/** The link is named where several are compared. */
+function carillonLabel(transport: Transport, link: LinkDriver): string {
+  return plan.links.length === 1 ? labels.carillon[transport] : `${labels.carillon[transport]}, ${link}`;
 }
 
 async function race(all: Contender[], storage: string, operation: Operation, valueBytes: number, clients: number): Promise<Cell[]> {

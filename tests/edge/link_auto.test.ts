@@ -54,7 +54,7 @@ function chatter(...ears: readonly Ear[]): () => void {
     sequence++;
     ears.forEach(({ link, identity: { self } }) => link.send({ to: [3 - self], message: heartbeat(sequence) }));
   }, 20);
-  closing(async () => clearInterval(timer));
+  closing(() => Promise.resolve(clearInterval(timer)));
   return () => clearInterval(timer);
 }
 

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { LinkDriver } from "../../edge/link/open.ts";
 import { newNodeKey } from "../../mod.ts";
 import { Relay } from "./relay.ts";
 
@@ -20,6 +21,8 @@ export interface ClusterOptions {
   readonly command?: readonly string[];
   /** Default 3. */
   readonly nodes?: number;
+  /** Default `auto`. */
+  readonly link?: LinkDriver;
   /** All traffic between nodes passes a relay, where it can be meddled with. */
   readonly relay?: boolean;
   /** Called when the directories' parent is there and no node has been started. */
@@ -224,7 +227,7 @@ export class RealCluster implements AsyncDisposable {
 function configOf(
   self: RealNode,
   nodes: readonly RealNode[],
-  { keys, relay, durability = "sync", shape = "star" }: Omit<ClusterOptions, "relay"> & {
+  { keys, relay, durability = "sync", shape = "star", link = "auto" }: Omit<ClusterOptions, "relay"> & {
     readonly keys: ReadonlyMap<string, string>;
     readonly relay: Relay | null;
   },
@@ -234,6 +237,7 @@ function configOf(
     `[node]\nname = "${self.name}"\ndata = ${JSON.stringify(self.directory)}`,
     `[listen]\nhttp = "127.0.0.1:${self.httpPort}"`,
     `[durability]\nack = "${durability}"`,
+    `[link]\ndriver = "${link}"`,
     ...nodes.map((node) =>
       `[[nodes]]\nname = "${node.name}"\nkey = "${keys.get(node.name)}"\nlink = "127.0.0.1:${linkPort(node)}"\nhttp = "${node.url}"`
     ),

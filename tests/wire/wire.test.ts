@@ -1,6 +1,7 @@
 /** Every measured fact about links over UDP holds, at the sizes a test run has time for. `bun tests/wire/cli.ts` has the large ones. */
 import { describe as suite, expect, test } from "bun:test";
 import { cases } from "./cases.ts";
+import { flood } from "./flood.ts";
 import { measureStalls, settings } from "./stalls.ts";
 
 const seed = Number(process.env["WIRE_SEED"] ?? Math.floor(Math.random() * 1_000_000_000));
@@ -26,3 +27,8 @@ suite("groups on one lossy link", () => {
     }, 60_000);
   }
 });
+
+test("damaged datagrams without end do a node no harm", () => {
+  const { figure, holds } = flood(seed, 10_000);
+  if (!holds) throw new Error(`${figure}\nreplay: bun tests/wire/cli.ts flood --inputs 10000 --seed ${seed}`);
+}, 60_000);

@@ -1,10 +1,10 @@
 /**
- * A connection we begin: INIT, sent again until there is an answer. While a peer changes keys it is listed with several of
- * which it may hold only one: they are tried in turn, each with a handshake of its own, and the first answer decides.
+ * A connection we begin: INIT, sent again until there is an answer. While keys are being replaced only one pair of old and new
+ * may do: all are tried in turn, each with a handshake of its own, and the first answer decides.
  */
 import type { Millis, NodeId } from "../../../core/ids.ts";
 import type { Cryptography, Datagram } from "../../runtime.ts";
-import { type Identity, ownKey } from "../identity.ts";
+import { type Identity, type KeyPair, ownKeys } from "../identity.ts";
 import { Handshake } from "../noise/handshake.ts";
 import type { Address } from "./paths.ts";
 import { type Agreement, decodeResponse, encodeInit, type InitPayload, prologue } from "./handshake.ts";
@@ -14,8 +14,8 @@ import { type HandshakeMessage, hasResponseMac, macBytes, macKey, readCookie, wi
 export const attemptMs = 10_000;
 const resendFirstMs = 100;
 const resendLastMs = 500;
-/** INITs to one key of the peer before the next is tried. */
-const sendsPerKey = 3;
+/** INITs with one pair of keys before the next is tried. */
+const sendsPerPair = 3;
 /** Cookies that one INIT is sent again for at once; whoever asks for more has to wait. */
 const cookiesMax = 4;
 const yieldMs = 1_000;
@@ -31,9 +31,13 @@ export interface AttemptOptions {
   readonly say: (connectionId: Uint8Array) => Omit<InitPayload, "responseKey">;
 }
 
-/** One handshake with one key of the peer. */
-interface Try {
-  readonly peerKey: Uint8Array;
+interface Pair {
+  readonly own: KeyPair;
+  readonly remote: Uint8Array;
+}
+
+/** One handshake with one pair of keys. */
+interface Try extends Pair {
   readonly macKey: Uint8Array;
   readonly handshake: Handshake;
   readonly connectionId: Uint8Array;
@@ -48,8 +52,8 @@ export class Attempt {
   readonly peer: NodeId;
   readonly address: Address;
   readonly #options: AttemptOptions;
-  readonly #keys: readonly Uint8Array[];
-  /** For each of the keys, once its turn has come. */
+  readonly #pairs: readonly Pair[];
+  /** For each of the pairs, once its turn has come. */
   readonly #tries: (Try | null)[] = [];
   readonly #until: Millis;
   #sends = 0;
@@ -61,24 +65,20 @@ export class Attempt {
     this.#options = options;
     this.peer = options.peer;
     this.address = options.address;
-    this.#keys = options.identity.roster.keysOf(options.peer);
+    const theirs = options.identity.roster.keysOf(options.peer);
+    this.#pairs = ownKeys(options.identity).flatMap((own) => theirs.map((remote) => ({ own, remote })));
     this.#nextAt = options.now;
-    this.#until = this.#keys.length === 0 ? options.now : options.now + attemptMs;
+    this.#until = this.#pairs.length === 0 ? options.now : options.now + attemptMs;
   }
 
   /** Why nothing has come of it; null while something may. */
   failure(now: Millis): string | null {
-    if (this.#keys.length === 0) return "no key is listed for it";
+    if (this.#pairs.length === 0) return "no key is listed for it";
     return now < this.#until ? null : `no answer within ${attemptMs} ms`;
   }
 
   get wakeAt(): Millis {
     return Math.min(this.#nextAt, this.#until);
-  }
-
-  /** Whether the keys it goes by are still those of the peer. */
-  get isListed(): boolean {
-    return this.#keys.every((key) => this.#options.identity.roster.nodeOf(key) === this.peer);
   }
 
   /** Whether it is one of our INITs that is answered. */
@@ -94,8 +94,8 @@ export class Attempt {
 
   take(now: Millis): Datagram | null {
     if (now < this.#nextAt || this.failure(now) !== null) return null;
-    const index = Math.floor(this.#sends / sendsPerKey) % this.#keys.length;
-    if (this.#tries[index] === undefined) this.#tries[index] = this.#begin(this.#keys[index]!);
+    const index = Math.floor(this.#sends / sendsPerPair) % this.#pairs.length;
+    if (this.#tries[index] === undefined) this.#tries[index] = this.#begin(this.#pairs[index]!);
     this.#nextAt = now + Math.min(resendLastMs, resendFirstMs * 2 ** this.#sends);
     this.#sends++;
     const made = this.#tries[index];
@@ -126,7 +126,8 @@ export class Attempt {
     if (response === null) return null;
     return {
       peer: this.peer,
-      peerKey: asked.peerKey,
+      own: asked.own.publicKey,
+      remote: asked.remote,
       role: "initiator",
       keys: asked.handshake.split(),
       address: from,
@@ -144,23 +145,23 @@ export class Attempt {
   }
 
   /** Null for a key that no node can have. */
-  #begin(peerKey: Uint8Array): Try | null {
+  #begin({ own, remote }: Pair): Try | null {
     const { identity, cryptography, random, say } = this.#options;
     const handshake = new Handshake({
       cryptography,
       pattern: "IK",
       role: "initiator",
       prologue: prologue(identity.cluster, identity.self, this.peer),
-      own: ownKey(identity),
+      own,
       ephemeral: random(32),
-      remote: peerKey,
+      remote,
     });
     const connectionId = random(connectionIdBytes);
     const payload: InitPayload = { ...say(connectionId), responseKey: random(macBytes) };
     const noise = handshake.write(encodeInit(payload));
-    const key = macKey(cryptography, peerKey);
+    const key = macKey(cryptography, remote);
     if (noise === null) return null;
     const bytes = writeInit(cryptography, key, { connectionId, from: identity.self, noise });
-    return { peerKey, macKey: key, handshake, connectionId, payload, bytes, cookies: 0, spent: false };
+    return { own, remote, macKey: key, handshake, connectionId, payload, bytes, cookies: 0, spent: false };
   }
 }

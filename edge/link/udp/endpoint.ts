@@ -10,7 +10,7 @@ import { sameAddress } from "./address.ts";
 import { Attempt } from "./attempt.ts";
 import { Connection } from "./connection.ts";
 import type { Counts, EndpointCounts } from "./counts.ts";
-import { type Agreement, instanceBytes, replaces } from "./handshake.ts";
+import { type Agreement, type InitPayload, instanceBytes, replaces, stands } from "./handshake.ts";
 import { type ConnectionListener, type Held, HeldConnections, nobody } from "./held.ts";
 import { connectionIdBytes } from "./keys.ts";
 import { Limits } from "./limits.ts";
@@ -34,7 +34,7 @@ export interface EndpointEvents {
 export interface EndpointOptions {
   readonly identity: Identity;
   readonly cryptography: Cryptography;
-  /** So many bytes, good enough for keys. */
+  /** So many bytes, good enough for keys; asked for a multiple of four. */
   readonly random: (bytes: number) => Uint8Array;
   readonly now: () => Millis;
   readonly wall: () => Micros;
@@ -95,19 +95,10 @@ export class Endpoint {
 
   /** Tries to make a connection, for as long as an attempt lasts; nothing if there is one, or an attempt at this address. */
   connect(peer: NodeId, address: Address, now: Millis): void {
-    const { identity, cryptography, random } = this.#options;
-    assert(peer !== identity.self, `Cannot connect node ${peer} to itself`);
+    assert(peer !== this.#options.identity.self, `Cannot connect node ${peer} to itself`);
     const state = this.#peer(peer);
     if (this.#closed || state.current !== null || (state.attempt !== null && sameAddress(state.attempt.address, address))) return;
-    state.attempt = new Attempt({
-      identity,
-      cryptography,
-      random,
-      peer,
-      address,
-      now,
-      say: (connectionId) => ({ ...this.#side(connectionId), timestamp: this.#nextTimestamp(), seen: state.seen }),
-    });
+    state.attempt = this.#begin(peer, address, now);
   }
 
   disconnect(peer: NodeId): void {
@@ -328,19 +319,26 @@ export class Endpoint {
     this.#reply(answer, from);
   }
 
-  /** Whoever is not listed any more has nothing here any more. */
+  /** What rests on a key that is not to be used any more ends, and attempts go by the new ones. */
   #onKeys(): void {
-    const { roster } = this.#options.identity;
-    const isRevoked = ({ peer, peerKey }: Agreement): boolean => roster.nodeOf(peerKey) !== peer;
-    this.#responder.drop(({ agreement }) => isRevoked(agreement));
+    const { identity, now } = this.#options;
+    this.#responder.drop(({ agreement }) => !stands(agreement, identity));
     for (const [peer, state] of this.#peers) {
-      if (state.attempt === null || state.attempt.isListed) continue;
-      state.attempt = null;
-      if (state.current === null) this.#options.events.onClosed(peer, "its keys have changed");
+      if (state.attempt !== null) state.attempt = this.#begin(peer, state.attempt.address, now());
     }
     for (const { agreement, connection } of [...this.#held.all()]) {
-      if (isRevoked(agreement)) connection.close("its key is not listed any more");
+      if (!stands(agreement, identity)) connection.close("a key of it is not listed any more");
     }
+  }
+
+  #begin(peer: NodeId, address: Address, now: Millis): Attempt {
+    const { identity, cryptography, random } = this.#options;
+    const say = (connectionId: Uint8Array): Omit<InitPayload, "responseKey"> => ({
+      ...this.#side(connectionId),
+      timestamp: this.#nextTimestamp(),
+      seen: this.#peer(peer).seen,
+    });
+    return new Attempt({ identity, cryptography, random, peer, address, now, say });
   }
 
   #reply(bytes: Uint8Array, to: Address): void {

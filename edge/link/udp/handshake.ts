@@ -5,6 +5,7 @@
 import type { Micros, NodeId } from "../../../core/ids.ts";
 import { DecodeError, Reader, Writer } from "../../codec/bytes.ts";
 import type { Cryptography } from "../../runtime.ts";
+import { holds, type Identity, ownKeys } from "../identity.ts";
 import type { Keys } from "../noise/handshake.ts";
 import type { Address } from "./paths.ts";
 import { connectionIdBytes } from "./keys.ts";
@@ -45,7 +46,9 @@ export interface ResponsePayload extends Side {
 /** A handshake that is done on one side. */
 export interface Agreement {
   readonly peer: NodeId;
-  readonly peerKey: Uint8Array;
+  /** The public keys it rests on. */
+  readonly own: Uint8Array;
+  readonly remote: Uint8Array;
   readonly role: "initiator" | "responder";
   readonly keys: Keys;
   readonly address: Address;
@@ -56,6 +59,11 @@ export interface Agreement {
   /** Of the INIT, whoever sent it. */
   readonly timestamp: Micros;
   readonly seen: Micros;
+}
+
+/** False once a key that it rests on is not to be used any more. */
+export function stands({ peer, role, own, remote }: Agreement, identity: Identity): boolean {
+  return identity.roster.nodeOf(remote) === peer && holds(role === "initiator" ? ownKeys(identity) : identity.keys, own);
 }
 
 /** `from` is the initiator. */

@@ -4,7 +4,7 @@
  */
 import type { Millis, NodeId } from "../../../core/ids.ts";
 import type { Clock } from "../../runtime.ts";
-import { Backoff } from "../backoff.ts";
+import type { Backoff } from "../backoff.ts";
 import type { Lane, PeerStats, UdpPath } from "../link.ts";
 import { Queue, queueBytesMaxOf } from "../queue.ts";
 import { Standing } from "../standing.ts";

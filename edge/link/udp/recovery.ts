@@ -79,9 +79,8 @@ export class Recovery {
   get timerAt(): Millis {
     if (this.#lossAt !== Infinity) return this.#lossAt;
     if (this.#eliciting === 0) return Infinity;
-    const { probeMs, smoothedMs } = this.rtt;
-    const waitMs = this.probes === 0 ? probeMs : Math.min(probeMs * 2 ** this.probes, Math.max(smoothedMs, backoffMsMax));
-    return this.#lastElicitingAt + waitMs;
+    const { probeMs } = this.rtt;
+    return this.#lastElicitingAt + Math.min(probeMs * 2 ** this.probes, Math.max(probeMs, backoffMsMax));
   }
 
   skip(): void {

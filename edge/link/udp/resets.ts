@@ -31,7 +31,7 @@ export class Resets {
   answer(packet: Uint8Array, connectionId: Uint8Array): Uint8Array | null {
     const length = Math.min(resetBytesMax, packet.byteLength - 1);
     if (length < resetBytesMin) return null;
-    const noise = this.#random(length - resetTokenBytes);
+    const noise = this.#random(resetBytesMax - resetTokenBytes).slice(0, length - resetTokenBytes);
     noise[0] = noise[0]! & 0x3f | 0x40;
     return joined(noise, this.token(connectionId));
   }

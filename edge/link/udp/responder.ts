@@ -54,18 +54,16 @@ export interface Answer {
 export class Responder {
   readonly #options: ResponderOptions;
   readonly #cookies: Cookies;
-  /** For each key we hold: what INITs to it are authenticated with. */
-  #macKeys: readonly (readonly [KeyPair, Uint8Array])[] = [];
-  #keys: readonly KeyPair[] = [];
+  /** For each key we hold, which may change: what INITs to it are authenticated with. */
+  readonly #macKeys = new WeakMap<Uint8Array, Uint8Array>();
   /** The newest timestamp of each key, in this life of the node. */
   readonly #newest = new Map<string, Micros>();
   /** Oldest first. */
   #waiting: readonly Waiting[] = [];
 
   constructor(options: ResponderOptions) {
-    const { cryptography, random, now } = options;
     this.#options = options;
-    this.#cookies = new Cookies(cryptography, random, now);
+    this.#cookies = new Cookies(options.cryptography, options.random, options.now);
   }
 
   get size(): number {
@@ -78,8 +76,8 @@ export class Responder {
 
   /** What goes back to where the INIT came from; null for nothing. */
   answer(init: Init, from: Address, now: Millis): Answer | null {
-    const { cryptography, limits, counts, onNotice } = this.#options;
-    const held = this.#ownKeys().find(([, key]) => hasFirstMac(cryptography, key, init.bytes));
+    const { identity, cryptography, limits, counts, onNotice } = this.#options;
+    const held = identity.keys.find(({ publicKey }) => hasFirstMac(cryptography, this.#macKey(publicKey), init.bytes));
     if (held === undefined) {
       counts.datagramsIgnored++;
       return null;
@@ -93,20 +91,10 @@ export class Responder {
     if (limits.isLoaded(now) && !this.#cookies.accepts(init.bytes, from, now)) {
       const cookie = this.#cookies.issue(from, now);
       const nonce = this.#options.random(cookieNonceBytes);
-      return this.#withoutState(from, now, () => writeCookie(cryptography, held[1], init, { nonce, cookie }));
+      return this.#withoutState(from, now, () => writeCookie(cryptography, this.#macKey(held.publicKey), init, { nonce, cookie }));
     }
-    if (this.#options.identity.roster.keysOf(init.from).length === 0 || !limits.mayAgree(from, now)) return this.#refuse();
-    return this.#agree(init, held[0], from, now) ?? this.#refuse();
-  }
-
-  /** Ours, with what shows that an INIT is for them; anew when we hold others. */
-  #ownKeys(): readonly (readonly [KeyPair, Uint8Array])[] {
-    const { identity, cryptography } = this.#options;
-    if (this.#keys !== identity.keys) {
-      this.#keys = identity.keys;
-      this.#macKeys = this.#keys.map((pair) => [pair, macKey(cryptography, pair.publicKey)]);
-    }
-    return this.#macKeys;
+    if (identity.roster.keysOf(init.from).length === 0 || !limits.mayAgree(from, now)) return this.#refuse();
+    return this.#agree(init, held, from, now) ?? this.#refuse();
   }
 
   find(connectionId: Uint8Array): Waiting | null {
@@ -150,14 +138,14 @@ export class Responder {
     });
     counts.agreements++;
     const said = handshake.read(init.noise);
-    const peerKey = handshake.remote;
-    if (said === null || peerKey === null) {
+    const { remote } = handshake;
+    if (said === null || remote === null) {
       // Who has our key and cannot speak to us: the two may have been told different things.
       if (!isKnown) onNotice(`Cannot accept a link from ${from.host}: its key or its cluster is not that of node ${init.from} here`);
       return null;
     }
     const payload = decodeInit(said);
-    const name = keyText(peerKey);
+    const name = keyText(remote);
     if (payload === null || payload.timestamp <= (this.#newest.get(name) ?? -1)) return null;
     // Asked only now: what somebody recorded must not use up what the peer may do.
     if (!limits.mayAgreeWith(init.from, now)) return null;
@@ -167,7 +155,8 @@ export class Responder {
     if (noise === null) return null;
     const agreement: Agreement = {
       peer: init.from,
-      peerKey,
+      own: own.publicKey,
+      remote,
       role: "responder",
       keys: handshake.split(),
       address: from,
@@ -186,6 +175,12 @@ export class Responder {
       until: now + confirmWithinMs,
     });
     return { bytes, agreement };
+  }
+
+  #macKey(publicKey: Uint8Array): Uint8Array {
+    const known = this.#macKeys.get(publicKey) ?? macKey(this.#options.cryptography, publicKey);
+    this.#macKeys.set(publicKey, known);
+    return known;
   }
 
   #keep(waiting: Waiting): void {

@@ -1,5 +1,6 @@
 /** Handshakes between endpoints: how they are made, under loss, at the same moment, with changed keys, and by whom they are not. */
 import { describe, expect, test } from "bun:test";
+import type { KeyPair } from "../../../edge/link/identity.ts";
 import { altered, Cluster, delayMs, keyPair } from "./nodes.ts";
 
 describe("a handshake", () => {
@@ -136,17 +137,42 @@ describe("nobody is answered", () => {
 });
 
 describe("keys", () => {
-  test("of a peer that holds only one of those it is listed with are tried in turn", () => {
+  test("are tried pair by pair, while nodes learn of new ones at different times", () => {
     const cluster = new Cluster();
-    const old = keyPair(40);
-    const listed = new Map([...cluster.listed, [2, [old.publicKey, cluster.keys.get(2)!.publicKey]]]);
-    const [a, b] = [cluster.node(1, { listed }), cluster.node(2, { listed })];
+    const [old, fresh] = [cluster.keys.get(1)!, keyPair(41)];
+    const [oldB, freshB] = [cluster.keys.get(2)!, keyPair(42)];
+    const listed = (a: KeyPair[], b: KeyPair[]): ReadonlyMap<number, Uint8Array[]> =>
+      new Map([[1, a.map(({ publicKey }) => publicKey)], [2, b.map(({ publicKey }) => publicKey)]]);
+    // Node 1 would rather be known by its new key, and know node 2 by its new one. Node 2 has neither.
+    const a = cluster.node(1, { keys: [old, fresh], listed: listed([fresh, old], [freshB, oldB]) });
+    const b = cluster.node(2, { keys: [oldB], listed: listed([old], [oldB]) });
     a.connect(b);
-    cluster.pass(2_000);
-    expect([a.log.length, b.log.length]).toEqual([1, 1]);
+    cluster.pass(8_000);
+    expect([a.log.length, b.log.at(-1)]).toEqual([1, expect.stringContaining("connected 1")]);
     a.say(b, "hello");
     cluster.pass(100);
     expect(b.heard).toEqual(["hello"]);
+    // More listed, and in another order, ends nothing; its own key taken away does.
+    a.identity.roster.replace(listed([old, fresh, keyPair(43)], [oldB, freshB]));
+    expect(a.log).toHaveLength(1);
+    a.identity.roster.replace(listed([fresh], [oldB, freshB]));
+    expect(a.log.at(-1)).toContain("closed 2: a key of it is not listed any more");
+  });
+
+  test("that are listed anew are tried at once by an attempt that goes on", () => {
+    const cluster = new Cluster();
+    const wrong = new Map([...cluster.listed, [2, [keyPair(40).publicKey]]]);
+    const [a, b] = [cluster.node(1, { listed: wrong }), cluster.node(2)];
+    a.connect(b);
+    cluster.pass(1_000);
+    a.identity.roster.replace(cluster.listed);
+    cluster.net.turn(a.host);
+    cluster.pass(50);
+    expect(a.log).toHaveLength(1);
+    const unknown = cluster.node(3, { listed: new Map([[3, cluster.listed.get(3)!]]) });
+    unknown.connect(b);
+    cluster.pass(1);
+    expect([unknown.log.map((line) => line.replace(/^\d+ /, "")), unknown.sent]).toEqual([["closed 2: no key is listed for it"], []]);
   });
 
   test("that are not listed any more end what was made with them, at once and for good", () => {
@@ -157,11 +183,11 @@ describe("keys", () => {
     cluster.pass(200);
     expect(b.log).toHaveLength(2);
     b.identity.roster.replace(new Map([...cluster.listed, [1, [keyPair(60).publicKey]]]));
-    expect(b.log.at(-1)).toBe("200 closed 1: its key is not listed any more");
+    expect(b.log.at(-1)).toBe("200 closed 1: a key of it is not listed any more");
     expect(b.connection(a)).toBe(null);
     cluster.net.turn(b.host);
     cluster.pass(100);
-    expect(a.log.at(-1)).toContain("closed 2: its key is not listed any more");
+    expect(a.log.at(-1)).toContain("closed 2: a key of it is not listed any more");
     const sent = b.sent.length;
     a.connect(b);
     cluster.pass(2_000);

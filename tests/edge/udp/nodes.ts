@@ -1,5 +1,6 @@
 /** Endpoints of whole nodes on simulated paths, and what their tests ask of them. */
 import { runtime } from "#runtime";
+import { assert } from "../../../core/assert.ts";
 import type { NodeId } from "../../../core/ids.ts";
 import { type Identity, type KeyPair, Roster } from "../../../edge/link/identity.ts";
 import type { Connection } from "../../../edge/link/udp/connection.ts";
@@ -87,7 +88,10 @@ export class Node {
     this.endpoint = new Endpoint({
       identity: this.identity,
       cryptography,
-      random: (bytes) => random.bytes(bytes),
+      random: (bytes) => {
+        assert(bytes % 4 === 0, `Cannot make ${bytes} random bytes: machines give them by four`);
+        return random.bytes(bytes);
+      },
       now: () => net.now,
       wall: () => startWall + Math.floor(net.now * 1_000) + (options.skewMicros ?? 0),
       datagramBytesMax: 1_472,

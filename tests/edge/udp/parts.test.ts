@@ -259,10 +259,10 @@ describe("the size of packets", () => {
   test("falls back when long packets vanish and short ones do not", () => {
     const mtu = new Mtu(1_452, 0);
     search(mtu, 2_000);
-    for (let count = 0; count < 5; count += 1) expect(mtu.lost(1_452, 0)).toBe(false);
-    mtu.acked(1_000);
-    expect(mtu.lost(800, 0)).toBe(false);
-    expect(mtu.lost(1_452, 0)).toBe(true);
+    for (let number = 1; number <= 5; number += 1) expect(mtu.lost(1_452, number, 0)).toBe(false);
+    mtu.acked(1_000, 6);
+    expect(mtu.lost(800, 7, 0)).toBe(false);
+    expect(mtu.lost(1_452, 8, 0)).toBe(true);
     expect([mtu.bytes, mtu.probeAt]).toEqual([1_200, 10_000]);
     search(mtu, 2_000);
     expect(mtu.unanswered(3, 0)).toBe(false);
@@ -271,10 +271,13 @@ describe("the size of packets", () => {
   test("does not fall back for losses among long packets that get through", () => {
     const mtu = new Mtu(1_452, 0);
     search(mtu, 2_000);
-    for (let count = 0; count < 50; count += 1) {
-      expect(mtu.lost(1_452, 0)).toBe(false);
-      mtu.acked(1_452);
+    for (let number = 1; number <= 100; number += 2) {
+      expect(mtu.lost(1_452, number, 0)).toBe(false);
+      mtu.acked(1_452, number + 1);
     }
+    // A full queue takes many in a row, and is not the path's doing.
+    mtu.acked(1_452, 200);
+    for (let number = 110; number < 130; number += 1) expect(mtu.lost(1_452, number, 0)).toBe(false);
   });
 });
 

@@ -74,10 +74,10 @@ describe("a packet", () => {
     expect(story.recovery.timerAt).toBe(Infinity);
   });
 
-  test("that nothing answers is asked after, ever more seldom, up to every two seconds", () => {
+  test("that nothing answers is asked after, and again at least every 350 ms or a probe time-out", () => {
     const story = new Story();
     story.send(0);
-    story.ack(0, 0, 100);
+    story.ack(0, 0, 40);
     story.send(200);
     const times: number[] = [];
     for (let count = 0; count < 6; count += 1) {
@@ -86,7 +86,7 @@ describe("a packet", () => {
       story.recovery.onTimer(at - 1);
       story.recovery.onTimer(at);
     }
-    expect(times).toEqual([505, 1_115, 2_335, 4_335, 6_335, 8_335]);
+    expect(times).toEqual([325, 575, 925, 1_275, 1_625, 1_975]);
     expect(story.told).toEqual(["acked 0", "probe 1", "probe 2", "probe 2", "probe 2", "probe 2", "probe 2"]);
     expect([...story.recovery.unanswered()].map(({ number }) => number)).toEqual([1]);
     expect(story.recovery.probeTimeouts).toBe(6);

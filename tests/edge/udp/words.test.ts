@@ -1,7 +1,7 @@
 /** What a UDP link makes of messages before they are bytes on a wire, and of bytes when they arrive. */
 import { describe, expect, test } from "bun:test";
 import { runtime } from "#runtime";
-import { type Message } from "../../../core/message.ts";
+import type { Message } from "../../../core/message.ts";
 import { FrameWriter } from "../../../edge/link/frames.ts";
 import { Incoming } from "../../../edge/link/udp/incoming.ts";
 import { isWorthRepeating, Repeats, wordOf } from "../../../edge/link/udp/words.ts";
