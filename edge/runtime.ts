@@ -138,10 +138,6 @@ export interface Runtime {
   readonly cryptography: Cryptography;
   /** 32 random bits, good enough for keys. */
   entropy(): number;
-  /** 32 bytes. */
-  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
-  /** Compares secrets in a time that tells nothing about where they differ. */
-  sameBytes(a: Uint8Array, b: Uint8Array): boolean;
   /** CRC-32 (the zlib one) of `bytes`, continuing from `seed` (default 0). */
   crc32(bytes: Uint8Array, seed?: number): number;
   /** Collects garbage now, all of it, where the runtime lets a program ask for that; else nothing. */

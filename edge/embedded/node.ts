@@ -148,7 +148,7 @@ class LocalNode implements LocalCarillon {
       node: node.checkpointing,
       replicas: this.#services.replicas,
       clock: runtime.clock,
-      hash: (key, data) => runtime.hmacSha256(key, data),
+      hash: (key, data) => runtime.cryptography.hmacSha256(key, data),
       ...(options.checkpoints === undefined ? {} : { limits: options.checkpoints }),
       log: (sentence) => options.onNotice?.(sentence),
     });

@@ -6,7 +6,7 @@
 import type { NodeId } from "../../core/ids.ts";
 import type { Runtime } from "../runtime.ts";
 import { fromBase64Url, toBase64Url } from "./base64url.ts";
-import { holds, type Identity, type KeyPair, ownKeys } from "./identity.ts";
+import { holds, type Identity, type KeyPair, keyText, ownKeys } from "./identity.ts";
 import type { Lane } from "./link.ts";
 import { randomBytes } from "./node_key.ts";
 import { Handshake, type Keys } from "./noise/handshake.ts";
@@ -111,7 +111,7 @@ export function answerCall(
 ): Answered | { readonly refusal: string } {
   const bytes = message.length > messageTextMax ? null : fromBase64Url(message);
   if (bytes === null) return { refusal: "its handshake is garbled" };
-  let stranger = false;
+  let stranger: Uint8Array | null = null;
   for (const own of identity.keys) {
     const handshake = new Handshake({
       cryptography: runtime.cryptography,
@@ -121,12 +121,13 @@ export function answerCall(
       own,
       ephemeral: randomBytes(32, runtime.entropy),
       knows: (publicKey) => {
-        stranger = identity.roster.nodeOf(publicKey) !== claim.from;
-        return !stranger;
+        if (identity.roster.nodeOf(publicKey) === claim.from) return true;
+        stranger = publicKey;
+        return false;
       },
     });
     if (handshake.read(bytes) === null) {
-      if (stranger) break;
+      if (stranger !== null) break;
       continue;
     }
     const answer = handshake.write(nothing);
@@ -134,9 +135,9 @@ export function answerCall(
     return { own, remote: handshake.remote!, keys: handshake.split(), headers: { [headerNames.handshake]: toBase64Url(answer) } };
   }
   return {
-    refusal: stranger
-      ? "its key is not one that is listed for this node"
-      : "it means another node, a key we do not have, or another cluster",
+    refusal: stranger === null
+      ? "it means another node, a key we do not have, or another cluster"
+      : `its key ${keyText(stranger)} is not listed for it`,
   };
 }
 

@@ -77,6 +77,7 @@ class Http2Link implements Driver {
       address,
       delayMs: this.#options.delayMs?.(peer) ?? 0,
       call: (lane) => new Caller(this.#options.runtime, this.#options.identity, { to: peer, lane, url: `http://${address}${streamPath}` }),
+      onOpen: () => this.#handshakes++,
       onUnreachable: () => this.#notices.later(() => this.#events.onUnreachable(peer)),
       onNotice: (sentence) => this.#notices.tell(sentence),
     });

@@ -32,7 +32,7 @@ export class Nonces {
   /** Ours, not expired and not spent. Cheap: to be asked before anything that is not. */
   isGood(nonce: string): boolean {
     if (!/^[0-9a-f]{78}$/.test(nonce)) return false;
-    if (!this.#runtime.sameBytes(text.encode(this.#signed(nonce.slice(0, -macHex))), text.encode(nonce))) return false;
+    if (!this.#runtime.cryptography.sameBytes(text.encode(this.#signed(nonce.slice(0, -macHex))), text.encode(nonce))) return false;
     this.#forget();
     return expiry(nonce) >= this.#now() && !this.#spent.has(nonce) && this.#spent.size < spentMax;
   }

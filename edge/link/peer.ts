@@ -17,6 +17,8 @@ export interface PeerOptions {
   readonly address: string;
   readonly delayMs: Millis;
   call(lane: LaneNumber): Caller;
+  /** The peer has let us in. */
+  onOpen(): void;
   onUnreachable(): void;
   onNotice(sentence: string): void;
 }
@@ -111,7 +113,10 @@ export class Peer {
     const { delayMs } = this.#options;
     const options = { queueBytesMax: queueBytesMaxOf(number), delayMs, counts: this.#counts };
     const lane = new Lane(this.#runtime, this.#options.call(number), options, {
-      onOpen: () => this.#standing.works(),
+      onOpen: () => {
+        this.#options.onOpen();
+        this.#standing.works();
+      },
       onBroken: (reason, wasOpen) => {
         if (wasOpen && number === controlLane) this.#options.onUnreachable();
         this.#fails(reason);

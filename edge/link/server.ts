@@ -106,7 +106,7 @@ export class LinkServer {
 
   #refuse({ from }: Claim, why: string, told = why): Response {
     this.#refused++;
-    this.#events.onNotice(`Cannot accept a link stream that says it is node ${from}'s: ${why}`);
+    this.#events.onNotice(`Cannot let in who says to be node ${from}: ${why}`);
     return problem(403, "forbidden", told);
   }
 

@@ -6,7 +6,6 @@ import { newClock } from "./clock.ts";
 import { cryptography } from "./cryptography.ts";
 import { openDatagrams, resolve } from "./datagrams.ts";
 import { openDisk } from "./disk.ts";
-import { hmacSha256, sameBytes } from "./hmac.ts";
 import { openStream } from "./http2_stream.ts";
 import { cannotListen } from "./listen.ts";
 
@@ -52,6 +51,4 @@ export const runtime: Runtime = {
   entropy: () => getRandomValues(new Uint32Array(1))[0]!,
   crc32: (bytes, seed) => crc32(bytes, seed),
   collectGarbage: () => void Bun.gc(true),
-  hmacSha256,
-  sameBytes,
 };

@@ -9,7 +9,6 @@ import { openDatagrams } from "./deno_datagrams.ts";
 import { openDisk } from "./disk.ts";
 import { openFetchStream } from "./fetch_stream.ts";
 import { cannotListen } from "./listen.ts";
-import { hmacSha256, sameBytes } from "./hmac.ts";
 
 interface Address {
   readonly host: string;
@@ -63,6 +62,4 @@ export const runtime: Runtime = {
   crc32: (bytes, seed) => crc32(bytes, seed),
   // Only with a V8 flag that nobody sets in production.
   collectGarbage: () => {},
-  hmacSha256,
-  sameBytes,
 };

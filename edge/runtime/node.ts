@@ -7,7 +7,6 @@ import { newClock } from "./clock.ts";
 import { cryptography } from "./cryptography.ts";
 import { openDatagrams, resolve } from "./datagrams.ts";
 import { openDisk } from "./disk.ts";
-import { hmacSha256, sameBytes } from "./hmac.ts";
 import { openStream } from "./http2_stream.ts";
 import { serveHttp } from "./serve_node.ts";
 
@@ -25,6 +24,4 @@ export const runtime: Runtime = {
   crc32: (bytes, seed) => crc32(bytes, seed),
   // Only with a V8 flag that nobody sets in production.
   collectGarbage: () => {},
-  hmacSha256,
-  sameBytes,
 };

@@ -9,6 +9,7 @@ import { disk } from "./disk.ts";
 import { http } from "./http.ts";
 import { links } from "./links.ts";
 import { node } from "./node.ts";
+import { noise } from "./noise.ts";
 import { once } from "./once.ts";
 import { services } from "./services.ts";
 import { streams } from "./streams.ts";
@@ -16,4 +17,4 @@ import { streams } from "./streams.ts";
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, datagrams, links, node, services, carillon, once, client];
+export const suites: readonly Suite[] = [core, clock, disk, http, streams, datagrams, noise, links, node, services, carillon, once, client];

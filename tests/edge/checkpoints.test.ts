@@ -61,7 +61,7 @@ class Node {
       topology,
       self,
       clock: runtime.clock,
-      hash: (key, data) => runtime.hmacSha256(key, data),
+      hash: (key, data) => runtime.cryptography.hmacSha256(key, data),
       limits: { ...small, ...more },
       log,
     });

@@ -5,7 +5,7 @@ import { runtime } from "#runtime";
 import { messageVersion } from "../../edge/codec/message.ts";
 import { type Caller, headerNames } from "../../edge/link/call.ts";
 import { FrameWriter } from "../../edge/link/frames.ts";
-import { type Identity, Roster } from "../../edge/link/identity.ts";
+import { type Identity, keyText, Roster } from "../../edge/link/identity.ts";
 import type { Sealer } from "../../edge/link/records.ts";
 import { streamPath } from "../../edge/link/server.ts";
 import type { OutgoingStream, Runtime } from "../../edge/runtime.ts";
@@ -111,16 +111,15 @@ describe("who gets in", () => {
   test("the nodes that the cluster lists, under their keys, and nobody else", async () => {
     const a = await node(1);
     const stranger = { status: 403, code: "forbidden", detail: "this node does not let you in" };
-    const notKnown = (claimed: number) =>
-      `Cannot accept a link stream that says it is node ${claimed}'s: its key is not one that is listed for this node`;
-    const notMeant =
-      "Cannot accept a link stream that says it is node 2's: it means another node, a key we do not have, or another cluster";
+    const notKnown = (claimed: number, held: number) =>
+      `Cannot let in who says to be node ${claimed}: its key ${keyText(key(held).publicKey)} is not listed for it`;
+    const notMeant = "Cannot let in who says to be node 2: it means another node, a key we do not have, or another cluster";
     const cases: readonly (readonly [string, Identity, { to?: number; lane?: number }, Answer, string | null])[] = [
       ["a member", identity(2), {}, { status: 200, code: "", detail: "" }, null],
-      ["somebody with a key of their own", identity(2, [9]), {}, stranger, notKnown(2)],
-      ["a member that says it is another", identity(3, [2]), {}, stranger, notKnown(3)],
-      ["a node that is not in the cluster", identity(4, [9]), {}, stranger, notKnown(4)],
-      ["one that says it is ourselves", identity(1, [2]), {}, stranger, notKnown(1)],
+      ["somebody with a key of their own", identity(2, [9]), {}, stranger, notKnown(2, 9)],
+      ["a member that says it is another", identity(3, [2]), {}, stranger, notKnown(3, 2)],
+      ["a node that is not in the cluster", identity(4, [9]), {}, stranger, notKnown(4, 9)],
+      ["one that says it is ourselves", identity(1, [2]), {}, stranger, notKnown(1, 2)],
       ["a member of another cluster", { ...identity(2), cluster: "other" }, {}, stranger, notMeant],
       ["one that looks for node 3", identity(2), { to: 3 }, stranger, notMeant],
       ["one that has another key for us", identity(2, [2], listing([9], [2], [3])), {}, stranger, notMeant],
@@ -128,7 +127,7 @@ describe("who gets in", () => {
         status: 403,
         code: "forbidden",
         detail: "there is no group for lane 99",
-      }, "Cannot accept a link stream that says it is node 2's: there is no group for lane 99"],
+      }, "Cannot let in who says to be node 2: there is no group for lane 99"],
     ];
     for (const [who, as, call, answer, notice] of cases) {
       const { headers } = await prepare(as, a, call);
@@ -168,7 +167,7 @@ describe("who gets in", () => {
     expect(a.notices).toEqual([
       `Cannot reach node b at ${b.link.address}: the peer answered 403 (our key is not listed there, or its key here; or it is of another cluster)`,
     ]);
-    expect(b.notices).toEqual(["Cannot accept a link stream that says it is node 1's: its key is not one that is listed for this node"]);
+    expect(b.notices).toEqual([`Cannot let in who says to be node 1: its key ${keyText(key(9).publicKey)} is not listed for it`]);
     expect([a.unreachable, b.heard]).toEqual([[], []]);
   });
 
@@ -266,6 +265,7 @@ describe("somebody on the way", () => {
     for (let request = 0; request < 10; request++) b.link.send({ to: [1], message: ask(request) });
     await until("all have come", () => a.heard.length === 10);
     const before = a.link.counts().handshakes;
+    expect(before).toBe(1);
     // The connection that asked for a nonce, and the one that had the handshake and the messages.
     const recorded = tap.up.map((chunks) => Buffer.concat(chunks));
     expect(recorded.length).toBe(2);

@@ -2,7 +2,6 @@
 import { crc32 } from "node:zlib";
 import type { Millis } from "../../core/ids.ts";
 import { cryptography } from "../../edge/runtime/cryptography.ts";
-import { hmacSha256, sameBytes } from "../../edge/runtime/hmac.ts";
 import type { Clock, Runtime } from "../../edge/runtime.ts";
 import type { Buggify } from "./buggify.ts";
 import type { Life } from "./machine.ts";
@@ -34,8 +33,6 @@ export function simulatedRuntime(life: Life, network: Network, turnMs: Millis, b
     resolve: (host) => Promise.resolve(host),
     cryptography,
     entropy: () => life.prng.next(),
-    hmacSha256,
-    sameBytes,
     crc32: (bytes, seed) => crc32(bytes, seed),
     collectGarbage: () => {},
   };

@@ -194,7 +194,7 @@ export class World {
       node: node.checkpointing,
       replicas: services.replicas,
       clock,
-      hash: (key, data) => runtime.hmacSha256(key, data),
+      hash: (key, data) => runtime.cryptography.hmacSha256(key, data),
       limits,
       log: (sentence) => this.say(() => `n${life.machine.id} says: ${sentence}`),
     });
