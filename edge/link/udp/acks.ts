@@ -27,7 +27,8 @@ export class Acks {
     return this.#largest;
   }
 
-  received(number: number, eliciting: boolean, now: Millis): void {
+  /** `hurried`: the peer asks for an acknowledgement at once. */
+  received(number: number, eliciting: boolean, hurried: boolean, now: Millis): void {
     const next = number === this.#largest + 1;
     this.ranges.add(number, number + 1);
     if (this.ranges.count > ackRangesMax) {
@@ -44,11 +45,7 @@ export class Acks {
     this.#waiting += 1;
     if (this.#early < earlyPackets) this.#early += 1;
     const enough = this.#waiting >= (this.#early < earlyPackets ? packetsPerEarlyAck : packetsPerAckMax);
-    this.dueAt = !next || enough ? now : Math.min(this.dueAt, now + ackDelayMsMax);
-  }
-
-  hurry(now: Millis): void {
-    this.dueAt = now;
+    this.dueAt = !next || enough || hurried ? now : Math.min(this.dueAt, now + ackDelayMsMax);
   }
 
   /** How long the newest packet has waited for the acknowledgement that is written now. */

@@ -106,6 +106,7 @@ export class Connection {
   #now: Millis;
   #from: Address;
   #refused = false;
+  #hurried = false;
 
   constructor(options: ConnectionOptions) {
     const { protection, events, trace, random, now, congestion = (packetBytes) => new Cubic(packetBytes) } = options;
@@ -188,6 +189,7 @@ export class Connection {
     this.#heardAt = now;
     this.#from = from;
     this.#refused = false;
+    this.#hurried = false;
     this.#receivedPackets += 1;
     this.#receivedBytes += packet.byteLength;
     this.#trace?.({ kind: "packet_received", at: now, number: packetNumber, bytes: packet.byteLength });
@@ -195,7 +197,7 @@ export class Connection {
     try {
       const eliciting = readFrames(payload, this.#sink);
       // What found no room is as good as lost.
-      if (!this.#refused) this.#acks.received(packetNumber, eliciting, now);
+      if (!this.#refused) this.#acks.received(packetNumber, eliciting, this.#hurried, now);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#end(`a packet of the peer makes no sense: ${error.message}`, false, now);
@@ -287,7 +289,7 @@ export class Connection {
 
   #makeSink(): FrameSink {
     return {
-      onPing: () => this.#acks.hurry(this.#now),
+      onPing: () => void (this.#hurried = true),
       onAck: (frame) => {
         const broken = this.#recovery.onAck(frame, this.#now);
         if (broken !== null) return this.#end(broken, false, this.#now);

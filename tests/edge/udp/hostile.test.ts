@@ -171,6 +171,14 @@ describe("a connection keeps no more than its bounds", () => {
     forger.hear({ onAck: (frame) => void (ranges = frame.ranges) });
     expect(ranges.slice(0, 2)).toEqual([piecesMax + 1, piecesMax + 1]);
     expect(ranges[3]).toBe(piecesMax - 1);
+    // A ping in such a packet is not answered either, and must not keep us awake.
+    forger.say((writer) => {
+      writer.ping();
+      writer.stream(2, 10 + piecesMax * 2, 1);
+      writer.copy(new Uint8Array(1));
+    });
+    expect(forger.hear().numbers).toEqual([]);
+    expect(forger.connection.wakeAt).toBeGreaterThan(forger.now);
     expect(forger.closed).toEqual([]);
   });
 
