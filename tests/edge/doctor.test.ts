@@ -145,3 +145,36 @@ test("three nodes: how one reaches the others, that all are well, and what is wr
     break;
   }
 }, 60_000);
+
+test("a firewall that does not let UDP through is found out, told as an event, and explained; and that it is gone", async () => {
+  await using cluster = await RealCluster.start({ durability: "memory", relay: true });
+  const [n1] = cluster.nodes;
+  const way = `127.0.0.1:${cluster.relay.port("n1", "n3")}`;
+  const carillon = (...args: string[]) => runProgram(args, { env: { CARILLON_URL: n1!.url } });
+  const driverOf = async (peer: string): Promise<string> =>
+    (JSON.parse((await carillon("links", "--json")).stdout).links as LinkSeen[]).find((link) => link.peer === peer)!.driver;
+  while (await driverOf("n3") !== "udp") await Bun.sleep(20);
+  cluster.relay.block("n3", true);
+  while (await driverOf("n3") !== "h2") await Bun.sleep(20);
+  expect(await driverOf("n2")).toBe("udp");
+
+  const { code, stdout } = await carillon("doctor");
+  const told = stdout.split("\n").map((line) => line.split("\t")).find(([, what]) => what === "udp n1→n3")!;
+  expect(told).toEqual([
+    "✗",
+    "udp n1→n3",
+    expect.stringMatching(/^.+; h2 works, link falls back to h2$/),
+    `open UDP ${way.split(":")[1]} from n1`,
+  ]);
+  expect(code).toBe(1);
+  const switched = async (): Promise<string[]> => {
+    const lines = (await carillon("events")).stdout.split("\n").map((line) => line.split("\t"));
+    return lines.filter(([, , kind, text]) => kind === "link-driver" && text!.includes("n3")).map(([, , , text]) => text!.split(":")[0]!);
+  };
+  while ((await switched()).at(-1) !== "reaches node n3 over HTTP/2") await Bun.sleep(20);
+
+  cluster.relay.block("n3", false);
+  while ((await switched()).at(-1) !== "reaches node n3 over UDP") await Bun.sleep(20);
+  // Each of the three sees it within a second of the others.
+  while ((await carillon("doctor")).code !== 0) await Bun.sleep(20);
+}, 60_000);
