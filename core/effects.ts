@@ -59,6 +59,8 @@ export type Input =
   }
   /** Coordinate no longer; let `to` take over (0: whoever is best). */
   | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId }
+  /** The journal says that the next life of this node need not hear the others first: what has waited for that votes. */
+  | { readonly kind: "rejoined" }
   /** The link to this node broke. A hint: nothing depends on it. */
   | { readonly kind: "unreachable"; readonly node: NodeId }
   | { readonly kind: "wake" };

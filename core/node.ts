@@ -30,6 +30,11 @@ export interface CoreOptions {
   readonly topology: Topology;
   readonly limits: Limits;
   readonly durability: Durability;
+  /**
+   * An empty directory counts as one that was wiped, and is forgotten (see `forget`). A new group then has its first ballot when
+   * all its acceptors may vote, their next lives as well. Default: no.
+   */
+  readonly foundedTogether?: boolean;
   /** Of the random number generator; any 32-bit number. */
   readonly seed: number;
   /** Names this life of the process: random, 1 … 2^32 − 1. */
@@ -72,6 +77,7 @@ export class CoreNode {
       peers: new Peers(id, incarnation, [...peers], limits),
       reads: new Reads(out),
       without,
+      foundedTogether: options.foundedTogether ?? false,
       now: 0,
       activeUntil: -Infinity,
     };
@@ -106,11 +112,17 @@ export class CoreNode {
 
   /**
    * Before the first step: this node may have said more than its records tell (they were damaged, or are gone). It votes
-   * again once it has heard the others, as a node without memory does.
+   * again once it has heard the others, as a node without memory does; in a group that is new, once its journal says besides
+   * that this need not be done again.
    */
   forget(): void {
     assert(!this.#started, "Cannot forget: the node has been stepped");
     for (const group of this.#groups.values()) group.voting = group.isAcceptor && group.spec.acceptors.length === 1;
+  }
+
+  /** It has heard what it needs in every group, and the journal may say so. */
+  get rejoined(): boolean {
+    return [...this.#groups.values()].every(({ isAcceptor, voting, isNew }) => voting || isNew || !isAcceptor);
   }
 
   step(input: Input, now: Now): void {
@@ -146,6 +158,9 @@ export class CoreNode {
         return this.#hold(input.holder, input.groups);
       case "handover":
         return this.#groups.get(input.group)?.election.handOver(input.to);
+      case "rejoined":
+        for (const group of this.#groups.values()) group.begin();
+        return;
       case "unreachable":
         this.#context.peers.unreachable(input.node);
         this.#timersAt = -Infinity;

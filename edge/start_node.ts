@@ -16,7 +16,7 @@ import type { Identity } from "./link/identity.ts";
 import type { Link, LinkOptions } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
 import { Quiet } from "./quiet.ts";
-import type { Disk, Runtime } from "./runtime.ts";
+import type { Clock, Disk, Runtime } from "./runtime.ts";
 
 const rejoinPollMs = 5;
 /** How long a closing node waits for its successors. */
@@ -94,7 +94,9 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const incarnation = runtime.entropy() || 1;
   const limits = { ...defaultLimits, ...options.limits };
   const without = options.without === undefined ? {} : { without: options.without };
-  const newCore = () => new CoreNode({ id: self, topology, limits, durability, seed: runtime.entropy(), incarnation, ...without });
+  const foundedTogether = durability !== "memory" && isReplicated(options);
+  const newCore = () =>
+    new CoreNode({ id: self, topology, limits, durability, foundedTogether, seed: runtime.entropy(), incarnation, ...without });
   let core = newCore();
   const orderer = new HostOrderer({
     self,
@@ -171,7 +173,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     link = await newLink(options, started, checkpointing);
     orderer.attach(started);
     started.submit({ kind: "wake" });
-    if (recovery.rejoining) tellRejoined(options, () => core.view(), journal, started);
+    if (recovery.rejoining) tellRejoined(runtime.clock, core, journal, started);
     let closing: Promise<void> | null = null;
     const end = async (): Promise<void> => {
       if (!started.stopped) await makeWay(options, orderer);
@@ -205,14 +207,11 @@ function isReplicated({ topology, self }: StartNodeOptions): boolean {
   return topology.groups.every(({ acceptors, q2 }) => !acceptors.includes(self) || q2 >= 2);
 }
 
-/** Once it votes in every group the next start need not hear all the others first. */
-function tellRejoined(options: StartNodeOptions, view: () => NodeView, journal: Journal, host: Host): void {
-  const { runtime: { clock }, self, topology } = options;
-  const votes = view().groups.every(({ group, voting }) => voting || !groupById(topology, group).acceptors.includes(self));
+/** Once it knows in every group what it may have said, the next start need not hear all the others first. */
+function tellRejoined(clock: Clock, core: CoreNode, journal: Journal, host: Host): void {
   if (host.stopped) return;
-  if (!votes) {
-    clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(options, view, journal, host));
-  } else journal.rejoined().catch((error: Error) => host.crash(error));
+  if (core.rejoined) journal.rejoined().then(() => host.submit({ kind: "rejoined" }), (error: Error) => host.crash(error));
+  else clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(clock, core, journal, host));
 }
 
 function openData({ runtime, self, data, durability }: StartNodeOptions): Promise<Disk> {

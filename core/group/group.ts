@@ -53,6 +53,10 @@ export class Group {
   readonly shape: Shape;
   readonly trimmer: Trimmer;
   readonly restart: Restart;
+  /** What this node holds in its journal counts, and an empty one was not wiped. */
+  readonly #remembers: boolean;
+  /** Nobody has ever promised anything, by the word of all acceptors: it may vote once its journal says so. */
+  isNew = false;
   readonly #beats = new Map<NodeId, Beat>();
   /** Of a node without memory: the newest word of each other acceptor that knew of this life of ours. */
   readonly #witnesses = new Map<NodeId, Beat>();
@@ -69,6 +73,7 @@ export class Group {
     this.node = node;
     this.isAcceptor = spec.acceptors.includes(context.self);
     this.isLearner = spec.learners.includes(context.self);
+    this.#remembers = remembers;
     this.voting = remembers || (this.isAcceptor && spec.acceptors.length === 1);
     const raw = context.without.has("hybrid-clock");
     this.log = new Log(!raw, context.limits.landmarkEvery);
@@ -164,7 +169,8 @@ export class Group {
    *  - an old vote in that ballot was for an entry of that coordinator, and is held again;
    *  - an old vote in a lower one was shared by others who have since promised this ballot, so it is in its log;
    *  - an old promise to a candidate is known by that candidate's own promise.
-   * If it coordinated itself, the others must begin a new ballot first. If nobody ever promised anything, it may begin.
+   * If it coordinated itself, the others must begin a new ballot first. If nobody ever promised anything, it may begin: at once
+   * without a journal, else when that says so, lest the next life find promises and nobody it could follow.
    */
   #remember(from: NodeId, beat: Beat): void {
     if (!this.spec.acceptors.includes(from) || this.context.peers.heardUsAt(from) === -Infinity) return;
@@ -179,9 +185,29 @@ export class Group {
     }
     const { ballot, last } = this.#guide;
     const level = ballot !== 0 && ballot >= promised && this.log.ballot === ballot && this.log.last >= last;
-    if (!fresh && !level) return;
+    this.isNew = fresh && this.#remembers;
+    if (this.isNew || !fresh && !level) return;
     this.acceptor.remember(promised);
     this.voting = true;
+  }
+
+  /** The journal says that the next life need not hear the others first. */
+  begin(): void {
+    if (this.voting || !this.isNew) return;
+    this.isNew = false;
+    this.voting = true;
+    this.node.beatNow();
+  }
+
+  /**
+   * The first ballot of a group whose acceptors have to hear each other to vote waits for all of them: were a majority to end
+   * after the first promise and come back without a right to vote, there would be nobody to get it from.
+   */
+  get mayStand(): boolean {
+    const { spec, context, acceptor, log } = this;
+    if (!this.isAcceptor || !this.voting) return false;
+    if (!context.foundedTogether || acceptor.promised !== 0 || log.last > 0) return true;
+    return spec.acceptors.every((node) => node === context.self || this.#beats.get(node)?.voting === true);
   }
 
   /** What this node says of itself in the group; also its own word to its own frontier. */

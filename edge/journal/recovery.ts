@@ -163,7 +163,7 @@ async function settle(disk: Disk, name: string, unsure: number, end: number, to:
       sector.fill(0, sectorBytes - (from - end));
       await writeAll(file, from - sectorBytes, sector);
     }
-    const zeros = new Uint8Array(windowBytes);
+    const zeros = new Uint8Array(Math.max(0, Math.min(windowBytes, alignSector(to) - from)));
     for (let at = from; at < to; at += zeros.byteLength) {
       await writeAll(file, at, zeros.subarray(0, Math.min(zeros.byteLength, alignSector(to) - at)));
     }

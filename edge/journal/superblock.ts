@@ -109,6 +109,7 @@ export async function adoptDirectory(tools: Tools, names: readonly string[]): Pr
 export async function find(tools: Tools, names: readonly string[]): Promise<Superblock | null> {
   if (names.includes(superblockFile)) {
     const found = await read(tools);
+    await sync(tools.disk);
     if (names.includes(identityFile)) await tools.disk.remove(identityFile);
     return found;
   }
@@ -151,6 +152,16 @@ export async function read({ disk, crc32 }: Pick<Tools, "disk" | "crc32">): Prom
       facts: { file: superblockFile },
     },
   );
+}
+
+/** A process that was killed may have left it in the system's memory alone, where a power cut still takes it. */
+async function sync(disk: Disk): Promise<void> {
+  const file = await disk.open(superblockFile);
+  try {
+    await syncAll(file);
+  } finally {
+    await file.close();
+  }
 }
 
 /** For who only looks: what the superblock would say, its format, and which copies of it are unreadable. */

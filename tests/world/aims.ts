@@ -29,6 +29,19 @@ export const aims = {
     const back = befallen({ ...plan, work: { ...plan.work, thinkMs: 5, patienceMs: 4_000 } }, prng, ["crash", "slow-path"]);
     return { ...back, faults: back.faults.map((fault) => fault.kind === "crash" ? { ...fault, how: "kill", downMs: 1 } : fault) };
   },
+  /** Everybody goes down time and again from the first moment on, while the cluster is being founded. */
+  founders: (plan: Plan, prng: Prng): Plan => {
+    const slow = befallen({ ...plan, safetyMs: 5_000 }, prng, ["crash", "black-out", "cut"]);
+    return { ...slow, safetyMs: 500, faults: slow.faults.map((fault) => ({ ...fault, at: fault.at / 10 })) };
+  },
+  /** Disks are lost and rot, and those who hold the same come and go meanwhile. */
+  injuries: (plan: Plan, prng: Prng): Plan => befallen(plan, prng, ["wipe", "flip", "crash", "handover"]),
+  /** Nobody has a disk, and one after the other ends. */
+  forgetful: (plan: Plan, prng: Prng): Plan => ({
+    ...plan,
+    durability: "memory",
+    faults: drawFaults(prng, plan.topology, "memory", plan.safetyMs, ["crash", "cut", "pause"]),
+  }),
   /** Clocks that are wrong and jump back, in nodes that start anew, over groups that are merged. */
   clocks: (plan: Plan, prng: Prng): Plan =>
     befallen({ ...spanned(plan), clock: { ...plan.clock, offsetMs: 3_000 } }, prng, ["clock-step", "crash", "handover"]),

@@ -11,14 +11,16 @@ import type { Buggify, Point } from "./buggify.ts";
 import type { Life } from "./machine.ts";
 
 export const sectorBytes = 4_096;
+const youngSyncs = 4;
 
 type Done = (error: Error | null) => void;
 type Sectors = Map<number, Uint8Array>;
 
 interface File {
   size: number;
-  /** As processes see it, and as it would be after a power loss. Arrays are never written to again. */
-  readonly seen: Sectors;
+  /** As processes see it, up to the last byte that was ever written. */
+  seen: Uint8Array;
+  /** As it would be after a power loss. Arrays are never written to again. */
   readonly safe: Sectors;
   /** Seen and not yet safe. */
   readonly dirty: Set<number>;
@@ -50,6 +52,8 @@ export class SimDisk {
   readonly #prng: Prng;
   readonly #buggify: Buggify;
   readonly #events: DiskEvents;
+  /** What the last few syncs of the journal made safe. */
+  readonly #young: { readonly file: File; readonly sectors: readonly number[] }[] = [];
   #locked = false;
 
   constructor(root: string, faults: DiskFaults, prng: Prng, buggify: Buggify, events: DiskEvents) {
@@ -69,7 +73,7 @@ export class SimDisk {
         this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(this.#file(file), offset, length)),
       size: (file) => this.#later(life, 0.02, () => this.#file(file).size),
       preallocate: (file, bytes) => this.#preallocate(life, file, bytes),
-      open: (file) => this.#later(life, 0.02, () => this.#open(life, this.#file(file))),
+      open: (file) => this.#later(life, 0.02, () => this.#open(life, file)),
       replace: (file, bytes) => this.#later(life, this.#syncMs(), () => this.#replace(file, bytes)),
       rename: (file, name) =>
         this.#later(life, 0.2, () => {
@@ -82,6 +86,32 @@ export class SimDisk {
     };
   }
 
+  /** What a power loss leaves of a sector; null if nobody wrote it. */
+  safe(name: string, sector: number): Uint8Array | null {
+    return this.#files.get(name)?.safe.get(sector) ?? null;
+  }
+
+  /** Nothing is left, as after it was replaced. */
+  wipe(): void {
+    this.#files.clear();
+    this.#young.length = 0;
+  }
+
+  /** Changes one bit of what is safe, and says where. Not in what a journal wrote last: that cannot be told from a torn end. */
+  flip(prng: Prng): string | null {
+    const places = [...this.#files].flatMap(([name, file]) => [...file.safe.keys()].map((sector) => ({ name, file, sector })));
+    const old = places.filter(({ file, sector }) => !this.#young.some((young) => young.file === file && young.sectors.includes(sector)));
+    if (old.length === 0) return null;
+    const { name, file, sector } = prng.pick(old);
+    const bytes = file.safe.get(sector)!.slice();
+    const at = prng.int(sectorBytes);
+    bytes[at] = bytes[at]! ^ 1 << prng.int(8);
+    file.safe.set(sector, bytes);
+    // Whoever has written there since will overwrite it.
+    if (!file.dirty.has(sector)) file.seen[sector * sectorBytes + at] = bytes[at]!;
+    return `"${name}" at byte ${sector * sectorBytes + at}`;
+  }
+
   processEnded(): void {
     this.#locked = false;
   }
@@ -91,13 +121,13 @@ export class SimDisk {
     for (const file of this.#files.values()) {
       for (const sector of file.dirty) {
         const chance = this.#prng.unit();
-        const written = file.seen.get(sector)!;
+        const written = sectorOf(file, sector);
         if (chance < whole) file.safe.set(sector, written);
         else if (chance < whole + torn) file.safe.set(sector, tear(file.safe.get(sector), written, this.#prng.between(1, 7) * 512));
       }
       file.dirty.clear();
-      file.seen.clear();
-      for (const [sector, bytes] of file.safe) file.seen.set(sector, bytes);
+      file.seen.fill(0);
+      for (const [sector, bytes] of file.safe) file.seen.set(bytes, sector * sectorBytes);
     }
   }
 
@@ -113,7 +143,7 @@ export class SimDisk {
     // From here to its end a power loss leaves a part of it.
     await this.#later(life, 0.02, () => {
       if (this.full) throw noSpace();
-      this.#files.set(name, { size: Math.floor(bytes / 2), seen: new Map(), safe: new Map(), dirty: new Set() });
+      this.#files.set(name, newFile(Math.floor(bytes / 2)));
     });
     await this.#later(life, this.#syncMs() + this.#unkindMs("slow-preallocate", 300), () => {
       this.#file(name).size = bytes;
@@ -122,14 +152,15 @@ export class SimDisk {
 
   #replace(name: string, bytes: Uint8Array): void {
     if (this.full) throw noSpace();
-    const file: File = { size: bytes.byteLength, seen: new Map(), safe: new Map(), dirty: new Set() };
+    const file = newFile(bytes.byteLength);
     writeTo(file, 0, bytes);
-    for (const sector of file.dirty) file.safe.set(sector, file.seen.get(sector)!);
+    for (const sector of file.dirty) file.safe.set(sector, sectorOf(file, sector));
     file.dirty.clear();
     this.#files.set(name, file);
   }
 
-  #open(life: Life, file: File): DiskFile {
+  #open(life: Life, name: string): DiskFile {
+    const file = this.#file(name);
     return {
       write: (offset, bytes, done) => {
         life.after(this.#writeMs(), () => {
@@ -143,13 +174,13 @@ export class SimDisk {
           done(null);
         });
       },
-      sync: (done) => this.#sync(life, file, done),
+      sync: (done) => this.#sync(life, name, file, done),
       read: (offset, length) => this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(file, offset, length)),
       close: () => Promise.resolve(),
     };
   }
 
-  #sync(life: Life, file: File, done: Done): void {
+  #sync(life: Life, name: string, file: File, done: Done): void {
     const upTo = [...file.dirty];
     life.after(this.#syncMs(), () => {
       if (this.failSync) {
@@ -158,10 +189,10 @@ export class SimDisk {
         for (const sector of upTo) if (this.#prng.chance(0.5)) file.dirty.delete(sector);
         return done(ioError("fdatasync"));
       }
-      for (const sector of upTo) {
-        if (file.dirty.delete(sector)) file.safe.set(sector, file.seen.get(sector)!);
-      }
-      this.#tellSafe(file, upTo);
+      const safe = upTo.filter((sector) => file.dirty.delete(sector));
+      for (const sector of safe) file.safe.set(sector, sectorOf(file, sector));
+      if (name.startsWith("journal-") && this.#young.push({ file, sectors: safe }) > youngSyncs) this.#young.shift();
+      this.#tellSafe(file, safe);
       done(null);
     });
   }
@@ -172,9 +203,8 @@ export class SimDisk {
     for (let from = 0; from < sectors.length;) {
       let to = from + 1;
       while (to < sectors.length && sectors[to] === sectors[to - 1]! + 1) to++;
-      const bytes = new Uint8Array((to - from) * sectorBytes);
-      for (let index = from; index < to; index++) bytes.set(file.safe.get(sectors[index]!)!, (index - from) * sectorBytes);
-      this.#events.onSafe(bytes);
+      // They are as they are seen: they have just become so.
+      this.#events.onSafe(file.seen.subarray(sectors[from]! * sectorBytes, (sectors[to - 1]! + 1) * sectorBytes));
       from = to;
     }
   }
@@ -220,33 +250,35 @@ export class SimDisk {
   }
 }
 
-function writeTo(file: File, offset: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.byteLength;) {
-    const sector = Math.floor((offset + at) / sectorBytes);
-    const inSector = (offset + at) % sectorBytes;
-    const length = Math.min(sectorBytes - inSector, bytes.byteLength - at);
-    const next = new Uint8Array(sectorBytes);
-    const before = file.seen.get(sector);
-    if (length < sectorBytes && before !== undefined) next.set(before);
-    next.set(bytes.subarray(at, at + length), inSector);
-    file.seen.set(sector, next);
-    file.dirty.add(sector);
-    at += length;
-  }
-  file.size = Math.max(file.size, offset + bytes.byteLength);
+function newFile(size: number): File {
+  return { size, seen: new Uint8Array(0), safe: new Map(), dirty: new Set() };
 }
 
-function readFrom(file: File, offset: number, length: number): Uint8Array {
-  const end = Math.min(offset + length, file.size);
-  const bytes = new Uint8Array(Math.max(end - offset, 0));
-  for (let at = offset; at < end;) {
-    const sector = Math.floor(at / sectorBytes);
-    const until = Math.min((sector + 1) * sectorBytes, end);
-    const found = file.seen.get(sector);
-    if (found !== undefined) bytes.set(found.subarray(at - sector * sectorBytes, until - sector * sectorBytes), at - offset);
-    at = until;
+function sectorOf({ seen }: File, sector: number): Uint8Array {
+  return seen.slice(sector * sectorBytes, (sector + 1) * sectorBytes);
+}
+
+function writeTo(file: File, offset: number, bytes: Uint8Array): void {
+  const end = offset + bytes.byteLength;
+  const last = Math.ceil(end / sectorBytes);
+  if (last * sectorBytes > file.seen.byteLength) {
+    const room = new Uint8Array(Math.max(last * sectorBytes, 2 * file.seen.byteLength));
+    room.set(file.seen);
+    file.seen = room;
   }
-  return bytes;
+  file.seen.set(bytes, offset);
+  for (let sector = Math.floor(offset / sectorBytes); sector < last; sector++) file.dirty.add(sector);
+  file.size = Math.max(file.size, end);
+}
+
+/** What lies behind the last byte that was written is zeros. */
+function readFrom({ seen, size }: File, offset: number, length: number): Uint8Array {
+  const bytes = Math.max(Math.min(offset + length, size) - offset, 0);
+  const found = seen.slice(offset, offset + bytes);
+  if (found.byteLength === bytes) return found;
+  const padded = new Uint8Array(bytes);
+  padded.set(found);
+  return padded;
 }
 
 /** The first bytes of the new sector, the rest of the old. */

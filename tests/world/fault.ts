@@ -25,6 +25,10 @@ export type Trouble =
   /** The next sync, or write, reports an error, which ends the process. */
   | { readonly kind: "failed-sync"; readonly target: Target }
   | { readonly kind: "failed-write"; readonly target: Target }
+  /** The machine loses its power, and what it comes back with is an empty disk. */
+  | { readonly kind: "wipe"; readonly target: Target; readonly downMs: Millis }
+  /** Bits change in files that were safe: of a machine without power, or of one that runs and ends after `downMs`. */
+  | { readonly kind: "flip"; readonly target: Target; readonly bits: number; readonly running: boolean; readonly downMs: Millis }
   | { readonly kind: "handover"; readonly group: GroupId; readonly to: NodeId | 0 };
 
 /** Who does not hear whom: nobody the target, the target nobody, both, or two halves each other (the target in the first). */
@@ -32,8 +36,8 @@ export type CutShape = "deaf" | "mute" | "isolated" | { readonly half: readonly 
 
 export type FaultKind = Trouble["kind"];
 
-/** Faults begin once everybody has had the time to start. */
-const calmMs = 400;
+/** Faults begin once everybody has had the time to start, or right in the middle of that. */
+const calmMs = [0, 30, 400] as const;
 
 /** `often`: these only, and many of them. */
 export function drawFaults(
@@ -61,24 +65,26 @@ export function drawFaults(
     "full-disk": (own) => ({ kind: "full-disk", target: target(own), lastsMs: own.longTail(500) }),
     "failed-sync": (own) => ({ kind: "failed-sync", target: target(own) }),
     "failed-write": (own) => ({ kind: "failed-write", target: target(own) }),
+    "wipe": (own) => ({ kind: "wipe", target: target(own), downMs: down(own) }),
+    "flip": (own) => ({ kind: "flip", target: target(own), bits: own.pick([1, 1, 10]), running: own.chance(0.5), downMs: down(own) }),
     "handover": (own) => ({ kind: "handover", group: own.pick(topology.groups).id, to: own.pick([0, ...nodes]) }),
   };
   const faults: Fault[] = [];
+  const from = prng.split("calm").pick(calmMs);
   for (const [kind, draw] of Object.entries(draws) as [FaultKind, (own: Prng) => Trouble][]) {
     const own = prng.split(kind);
     const mean = often.length > 0 ? own.range(100, 500) : own.range(500, 4_000);
     const wanted = often.length > 0 ? often.includes(kind) : own.chance(0.5);
     if (!wanted || !bearable(kind, durability)) continue;
-    for (let at = calmMs + own.range(0, 2 * mean); at < untilMs; at += own.range(0, 2 * mean)) faults.push({ at, ...draw(own) });
+    for (let at = from + own.range(0, 2 * mean); at < untilMs; at += own.range(0, 2 * mean)) faults.push({ at, ...draw(own) });
   }
   return faults.sort((a, b) => a.at - b.at);
 }
 
-/** What is promised for less than `sync` is less: `async` survives its processes, not its machines; `memory` neither. */
+/** What is promised for less than `sync` is less: `async` survives its processes, not its machines; `memory` one process at a time. */
 function bearable(kind: FaultKind, durability: Durability): boolean {
-  const losing: readonly FaultKind[] = ["black-out", "failed-sync", "failed-write", "full-disk"];
-  if (durability === "sync") return true;
-  return !losing.includes(kind) && (durability === "async" || kind !== "crash");
+  const losing: readonly FaultKind[] = ["black-out", "failed-sync", "failed-write", "full-disk", "wipe", "flip"];
+  return durability === "sync" || !losing.includes(kind);
 }
 
 function drawEnd(prng: Prng, durability: Durability): "power" | "kill" | "stop" {

@@ -2,20 +2,23 @@
 import type { NodeId } from "../../core/ids.ts";
 import { harmless } from "./datagrams.ts";
 import { type Fault, type FaultKind, waysOf } from "./fault.ts";
+import type { Promises } from "./check/promises.ts";
+import type { Samples } from "./check/samples.ts";
+import { Injuries } from "./injuries.ts";
 import type { Machine } from "./machine.ts";
 import type { Network } from "./network.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "../sim/prng.ts";
 import type { Loop } from "./loop.ts";
 
-/** They end processes. */
-const deadly: ReadonlySet<FaultKind> = new Set(["crash", "black-out", "failed-sync", "failed-write", "full-disk"]);
-
 export interface FaultSurroundings {
   readonly plan: Plan;
   readonly loop: Loop;
   readonly network: Network;
   readonly machines: ReadonlyMap<NodeId, Machine>;
+  readonly samples: Samples;
+  readonly promises: Promises;
+  readonly faults: Faults;
   start(machine: Machine): void;
   /** Ends the process; `power`: the machine with it. */
   crash(machine: Machine, how: "power" | "kill"): void;
@@ -28,14 +31,15 @@ export class Faults {
   readonly counts: Partial<Record<FaultKind, number>> = {};
   /** Nodes that stay broken once the world has healed. */
   readonly scarred = new Set<NodeId>();
+  readonly injuries: Injuries;
   #over = false;
-  #founded = false;
   readonly #world: FaultSurroundings;
   readonly #prng: Prng;
 
   constructor(world: FaultSurroundings, prng: Prng) {
     this.#world = world;
     this.#prng = prng;
+    this.injuries = new Injuries(world, prng.split("injuries"));
   }
 
   begin(): void {
@@ -50,9 +54,16 @@ export class Faults {
     return Object.values(this.counts).reduce((sum, count) => sum + count, 0);
   }
 
+  /** Unless the world has healed meanwhile. */
+  later(ms: number, act: () => void): void {
+    this.#world.loop.queue.after(ms, () => {
+      if (!this.#over) act();
+    });
+  }
+
   /** A machine whose process ended by a fault starts again, unless the world has healed meanwhile and started it. */
   startLater(machine: Machine, downMs: number): void {
-    this.#later(downMs, () => {
+    this.later(downMs, () => {
       if (machine.life === null) this.#world.start(machine);
     });
   }
@@ -72,10 +83,10 @@ export class Faults {
   }
 
   #scar(): void {
-    const { plan, machines, network } = this.#world;
+    const { plan, machines, network, samples } = this.#world;
     if (plan.scar === "none" || plan.durability === "memory") return;
     // Who is new, or has lost its directory, votes only when it has heard everybody: then nobody can be spared.
-    if (!this.founded) return;
+    if (!samples.founded || !this.injuries.nobodyHurt) return;
     for (const node of this.#prng.shuffle([...machines.keys()])) {
       const left = (acceptors: readonly NodeId[]): number => acceptors.filter((one) => one !== node && !this.scarred.has(one)).length;
       if (plan.topology.groups.some(({ acceptors, q1, q2 }) => left(acceptors) < Math.max(q1, q2))) continue;
@@ -88,21 +99,12 @@ export class Faults {
     for (const node of this.scarred) for (const [from, to] of waysOf(cut, node, [...machines.keys()])) network.cut(from, to);
   }
 
-  /**
-   * Everybody has voted once, and its directory says so. Until then a node that starts again takes itself for one that was
-   * wiped, and a group most of whose acceptors do so at once never votes again: for that a cluster has to be founded anew.
-   */
-  get founded(): boolean {
-    this.#founded ||= [...this.#world.machines.values()].every(({ voting }) => voting >= 4);
-    return this.#founded;
-  }
-
   #carryOut(fault: Fault): void {
     const { machines, network } = this.#world;
-    if (deadly.has(fault.kind) && !this.founded) return;
     const nodes = [...machines.keys()];
-    this.counts[fault.kind] = (this.counts[fault.kind] ?? 0) + 1;
     const machine = machines.get("target" in fault && fault.target !== 0 ? fault.target : this.#coordinator())!;
+    if (!this.injuries.areBearable(fault, machine)) return;
+    this.counts[fault.kind] = (this.counts[fault.kind] ?? 0) + 1;
     this.#world.say(() => `fault ${fault.kind}${"target" in fault ? ` n${machine.id}` : ""}`);
     switch (fault.kind) {
       case "break":
@@ -110,14 +112,14 @@ export class Faults {
       case "cut": {
         const ways = waysOf(fault.shape, machine.id, nodes);
         for (const [from, to] of ways) network.cut(from, to);
-        return this.#later(fault.lastsMs, () => {
+        return this.later(fault.lastsMs, () => {
           if (fault.breaks) { for (const [from, to] of ways) network.breakBetween(from, to); }
           for (const [from, to] of ways) network.mend(from, to);
         });
       }
       case "slow-path":
         network.slow(fault.from, fault.to, fault.byMs);
-        return this.#later(fault.lastsMs, () => network.slow(fault.from, fault.to, -fault.byMs));
+        return this.later(fault.lastsMs, () => network.slow(fault.from, fault.to, -fault.byMs));
       case "crash":
         if (machine.life === null) return;
         if (fault.how === "stop" && machine.life.up) this.#world.stop(machine);
@@ -130,17 +132,17 @@ export class Faults {
       case "pause":
         if (machine.paused) return;
         machine.paused = true;
-        return this.#later(fault.lastsMs, () => machine.resume());
+        return this.later(fault.lastsMs, () => machine.resume());
       case "clock-step":
         return machine.clock.step(fault.byMs);
       case "slow-disk":
         machine.disk.slowMs += fault.byMs;
-        return this.#later(fault.lastsMs, () => {
+        return this.later(fault.lastsMs, () => {
           machine.disk.slowMs = Math.max(0, machine.disk.slowMs - fault.byMs);
         });
       case "full-disk":
         machine.disk.full = true;
-        return this.#later(fault.lastsMs, () => {
+        return this.later(fault.lastsMs, () => {
           machine.disk.full = false;
         });
       case "failed-sync":
@@ -148,6 +150,12 @@ export class Faults {
         return;
       case "failed-write":
         machine.disk.failWrite = true;
+        return;
+      case "wipe":
+        this.injuries.wipe(machine, fault.downMs);
+        return;
+      case "flip":
+        this.injuries.flip(machine, fault.bits, fault.running, fault.downMs);
         return;
       case "handover":
         for (const each of machines.values()) each.life?.node?.orderer.handover(fault.group, fault.to);
@@ -161,11 +169,5 @@ export class Faults {
       if (life?.node?.view().groups[0]?.coordinates) return machine.id;
     }
     return this.#prng.pick([...this.#world.machines.keys()]);
-  }
-
-  #later(ms: number, act: () => void): void {
-    this.#world.loop.queue.after(ms, () => {
-      if (!this.#over) act();
-    });
   }
 }

@@ -98,8 +98,6 @@ export class Machine {
   paused = false;
   /** False between a power loss and the next start. */
   powered = true;
-  /** Looks in a row that found this life voting everywhere: after some its directory says so too, and it need not hear everybody again. */
-  voting = 0;
   #resuming = false;
   readonly #postponed: (() => void)[] = [];
   readonly #prng: Prng;
@@ -118,7 +116,6 @@ export class Machine {
   begin(): Life {
     this.life?.end();
     this.lives++;
-    this.voting = 0;
     this.powered = true;
     const life = new Life(this, this.lives, this.#prng.split(`life ${this.lives}`));
     this.clock.restart(this.loop.queue.now, life.prng.range(0, 10_000));

@@ -88,7 +88,12 @@ export class World {
   async run(): Promise<void> {
     const { queue } = this.loop;
     const begin = new Prng(this.plan.seed).split("begin");
-    for (const machine of this.machines.values()) queue.after(begin.range(0, 30), () => this.start(machine));
+    for (const machine of this.machines.values()) {
+      queue.after(begin.range(0, 30), () => {
+        // A fault may have been quicker.
+        if (machine.lives === 0) this.start(machine);
+      });
+    }
     this.work.begin();
     this.samples.begin();
     this.faults.begin();
@@ -232,11 +237,15 @@ export class World {
     if (!life.alive) return;
     const { machine } = life;
     this.say(() => `n${machine.id} ends: ${error.message}`);
-    if (!explained(error)) return this.loop.fail(error instanceof CarillonError ? new Violation("fatal", error.message) : error);
+    const refused = error instanceof CarillonError && error.code === "corrupt" && this.faults.injuries.refused(machine);
+    if (!refused && !explained(error)) {
+      return this.loop.fail(error instanceof CarillonError ? new Violation("fatal", error.message) : error);
+    }
     // In an event of its own: the process is still at it.
     this.loop.queue.after(0, () => {
       if (!life.alive) return;
       this.crash(machine, "kill");
+      if (refused) return;
       if (this.#healed && !this.faults.scarred.has(machine.id)) this.start(machine);
       else this.faults.startLater(machine, supervisorMs);
     });

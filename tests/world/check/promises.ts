@@ -8,6 +8,8 @@ export class Promises {
   compared = 0;
   /** Highest granted, by "node group". */
   readonly #granted = new Map<string, Ballot>();
+  /** Nodes whose directory was wiped and that have not started since. */
+  readonly #emptied = new Set<NodeId>();
 
   /** Handed to the links: it may reach somebody. */
   said(node: NodeId, message: Message): void {
@@ -16,7 +18,19 @@ export class Promises {
     this.#granted.set(key, Math.max(this.#granted.get(key) ?? 0, message.ballot));
   }
 
+  /** Nothing that this node said binds its next lives: they have to hear it from others. */
+  forgotten(node: NodeId): void {
+    for (const key of [...this.#granted.keys()]) if (key.startsWith(`${node} `)) this.#granted.delete(key);
+    this.#emptied.add(node);
+  }
+
   started(node: NodeId, { view, recovery }: RunningNode): void {
+    demand(
+      recovery.rejoining || !this.#emptied.has(node),
+      "promises",
+      () => `n${node} takes itself for one that knows what it promised, with a directory that was wiped`,
+    );
+    this.#emptied.delete(node);
     // Who has lost its journal votes again only when it has heard the others.
     if (recovery.rejoining) return;
     for (const { group, promised } of view().groups) {

@@ -2,14 +2,14 @@
  * What can be seen of the nodes from outside, now and then: the state of a replica is a function of how far it is, in all
  * its lives and on all nodes; and nothing that queues grows without bound.
  */
+import type { GroupId } from "../../../core/ids.ts";
 import { formatPosition, type Position } from "../../../core/position.ts";
-import { groupById } from "../../../core/topology.ts";
 import { demand } from "../../sim/oracle/violation.ts";
 import type { Prng } from "../../sim/prng.ts";
 import type { Life } from "../machine.ts";
 import type { World } from "../world.ts";
 
-const everyMs = 250;
+const everyMs = 400;
 const linkQueueBytesMax = 64 << 20;
 
 export class Samples {
@@ -18,6 +18,8 @@ export class Samples {
   met = 0;
   readonly #world: World;
   readonly #prng: Prng;
+  /** Groups that have had a coordinator. */
+  readonly #begun = new Set<GroupId>();
   readonly #states = new Map<string, { readonly digest: string; readonly who: string }>();
 
   constructor(world: World, prng: Prng) {
@@ -31,6 +33,11 @@ export class Samples {
       for (const { life } of machines.values()) if (life?.up === true) this.#look(life);
       this.begin();
     });
+  }
+
+  /** Every group has had a ballot, which takes all its acceptors the first time. */
+  get founded(): boolean {
+    return this.#world.plan.topology.groups.every(({ id }) => this.#begun.has(id));
   }
 
   /** Everybody who is not broken holds the same, if everybody is equally far. */
@@ -51,9 +58,7 @@ export class Samples {
     const { plan } = this.#world;
     const services = life.services!;
     const { groups } = life.node!.view();
-    const votes = groups.every(({ group, voting }) => voting || !groupById(plan.topology, group).acceptors.includes(life.machine.id));
-    if (votes) life.machine.voting++;
-    else life.machine.voting = 0;
+    for (const { group, logBallot } of groups) if (logBallot !== 0) this.#begun.add(group);
     const who = `n${life.machine.id} (life ${life.number})`;
     const { waiting, streams, replicas } = services.stats();
     const digests = services.digest();
