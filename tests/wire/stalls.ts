@@ -108,6 +108,7 @@ class OpenWindow implements Congestion {
   readonly recoveringSince = -Infinity;
   sent(): void {}
   acked(): void {}
+  undo(): void {}
   lost(): void {}
   collapse(): void {}
   resize(): void {}

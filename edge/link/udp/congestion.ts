@@ -11,6 +11,8 @@ export interface Congestion {
   acked(ack: Acked, now: Millis): void;
   /** A packet sent at `sentAt` was lost. */
   lost(sentAt: Millis, now: Millis): void;
+  /** All that was lost since the window last shrank has come after all: it was only overtaken. */
+  undo(): void;
   /** Nothing came through for so long that nothing is known of the path any more (RFC 9002 section 7.6). */
   collapse(): void;
   /** The size of packets has changed. */

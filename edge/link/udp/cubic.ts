@@ -26,6 +26,8 @@ export class Cubic implements Congestion {
   #wReno = 0;
   #priorWindow = 0;
   #lastAckAt: Millis = 0;
+  /** What the last loss changed. */
+  #before: { readonly window: number; readonly threshold: number; readonly wMax: number; readonly priorWindow: number } | null = null;
 
   constructor(packetBytes: number) {
     this.#packetBytes = packetBytes;
@@ -87,6 +89,7 @@ export class Cubic implements Congestion {
   lost(sentAt: Millis, now: Millis): void {
     if (sentAt <= this.recoveringSince) return;
     this.recoveringSince = now;
+    this.#before = { window: this.windowBytes, threshold: this.#threshold, wMax: this.#wMax, priorWindow: this.#priorWindow };
     this.#priorWindow = this.windowBytes;
     // Losing before the last height was reached: somebody else needs room (fast convergence, section 4.7).
     this.#wMax = this.windowBytes < this.#wMax ? (this.windowBytes * (1 + beta)) / 2 : this.windowBytes;
@@ -95,7 +98,20 @@ export class Cubic implements Congestion {
     this.#epochAt = null;
   }
 
+  /** Section 4.9: back to where it was, and on from there on a new curve. */
+  undo(): void {
+    const before = this.#before;
+    if (before === null) return;
+    this.windowBytes = Math.max(this.windowBytes, before.window);
+    this.#threshold = before.threshold;
+    this.#wMax = before.wMax;
+    this.#priorWindow = before.priorWindow;
+    this.#epochAt = null;
+    this.#before = null;
+  }
+
   collapse(): void {
+    this.#before = null;
     this.windowBytes = this.#leastBytes;
     this.#epochAt = null;
     this.recoveringSince = -Infinity;

@@ -6,10 +6,9 @@ import type { Millis } from "../../../core/ids.ts";
 import type { AckFrame } from "./frames.ts";
 import { granularityMs, Rtt } from "./rtt.ts";
 import type { Congestion } from "./congestion.ts";
+import { Overtaken } from "./overtaken.ts";
 import type { Piece } from "./send_stream.ts";
 
-const packetThreshold = 3;
-const timeThreshold = 9 / 8;
 const persistentProbes = 3;
 /** Backed off this far, probing is cheap enough: a path that is back is noticed within half a second. */
 const backoffMsMax = 350;
@@ -61,6 +60,7 @@ export class Recovery {
   #lastElicitingAt: Millis = 0;
   #lossAt: Millis = Infinity;
   #acks = 0;
+  #overtaken: Overtaken = new Overtaken();
 
   constructor(congestion: Congestion, events: RecoveryEvents) {
     this.congestion = congestion;
@@ -125,6 +125,7 @@ export class Recovery {
         this.#events.onAcked(packet);
       }
     }
+    if (this.#overtaken.acknowledged(frame, this.#largestAcked, this.rtt.tripMs, now)) this.congestion.undo();
     if (newest === null) return null;
     this.#largestAcked = Math.max(this.#largestAcked, frame.largest);
     if (newest.number === frame.largest && count > 0) this.rtt.measure(Math.max(0, now - newest.sentAt), frame.delayMs, now);
@@ -163,6 +164,7 @@ export class Recovery {
   moved(congestion: Congestion): void {
     this.congestion = congestion;
     this.rtt = new Rtt();
+    this.#overtaken = new Overtaken();
     this.probes = 0;
     this.#lossAt = Infinity;
     for (let number = this.#base; number < this.#next; number += 1) {
@@ -196,7 +198,8 @@ export class Recovery {
   #detect(now: Millis): void {
     this.#lossAt = Infinity;
     const { rtt } = this;
-    const waitMs = Math.max(timeThreshold * Math.max(rtt.latestMs, rtt.smoothedMs), granularityMs);
+    const waitMs = Math.max(this.#overtaken.trips * rtt.tripMs, granularityMs);
+    const { recoveringSince } = this.congestion;
     let newestLost: SentPacket | null = null;
     // A run of losses with nothing acknowledged in between.
     let run: SentPacket | null = null;
@@ -206,7 +209,7 @@ export class Recovery {
       if (packet === null) run = null;
       if (packet === null || packet === "skipped") continue;
       const lostAt = packet.sentAt + waitMs;
-      if (number > this.#largestAcked - packetThreshold && lostAt > now) {
+      if (number > this.#largestAcked - this.#overtaken.packets && lostAt > now) {
         this.#lossAt = Math.min(this.#lossAt, lostAt);
         continue;
       }
@@ -215,6 +218,8 @@ export class Recovery {
       this.lostPackets += packet.probeBytes > 0 ? 0 : 1;
       this.#events.onLost(packet);
       if (packet.probeBytes > 0) continue;
+      const first: boolean = packet.sentAt > recoveringSince && (newestLost === null || newestLost.sentAt <= recoveringSince);
+      this.#overtaken.lost(number, packet.sentAt, first);
       newestLost = packet;
       if (packet.sentAt <= rtt.measuredSince) continue;
       run ??= packet;

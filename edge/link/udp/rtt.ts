@@ -30,6 +30,11 @@ export class Rtt {
     this.smoothedMs += (adjusted - this.smoothedMs) / 8;
   }
 
+  /** The round trip that losses are judged by. */
+  get tripMs(): Millis {
+    return Math.max(this.latestMs, this.smoothedMs);
+  }
+
   /** Probe time-out: no acknowledgement of the newest packet can take that long (RFC 9002 section 6.2.1). */
   get probeMs(): Millis {
     return this.smoothedMs + Math.max(4 * this.variationMs, granularityMs) + ackDelayMsMax;

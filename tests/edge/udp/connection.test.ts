@@ -41,7 +41,7 @@ describe("streams", () => {
 
   test("survive the dark: 5 s with a path, 2 s without", () => {
     const pair = new Pair({ seed: 6, there: { blackOut: { everyMs: 7_000, darkMs: 2_000 } } });
-    pair.a.send(2, 20_000_000);
+    pair.a.send(2, 8_000_000);
     expect(pair.finish(60_000)).toBe(true);
     expect(pair.b.received).toEqual(pair.a.written);
     expect(pair.a.connection.stats().probeTimeouts).toBeGreaterThan(0);
@@ -72,12 +72,20 @@ describe("congestion control", () => {
     });
   }
 
+  test("is not taken in by a path that reorders a tenth of the packets by up to 20 ms", () => {
+    const pair = new Pair({ seed: 5, there: { delayMs: 40, queue: 100, reorder: 0.1, reorderMs: 20 } });
+    pair.a.send(2, 100_000_000);
+    pair.net.run(8_000);
+    // Of 1 250 000 bytes a second.
+    expect(pair.b.receivedBytes / 8).toBeGreaterThan(1_000_000);
+  });
+
   test("fills a clean path without losing more than one window", () => {
     const pair = new Pair({ seed: 4, there: { queue: 100 } });
-    pair.a.send(2, 20_000_000);
+    pair.a.send(2, 8_000_000);
     expect(pair.finish(20_000)).toBe(true);
-    expect(pair.net.now).toBeLessThan((20_000_000 / 1_250) * 1.1);
-    expect(pair.a.connection.stats().lossRate).toBeLessThan(0.005);
+    expect(pair.net.now).toBeLessThan((8_000_000 / 1_250) * 1.1);
+    expect(pair.a.connection.stats().lossRate).toBeLessThan(0.02);
   });
 });
 
@@ -99,8 +107,8 @@ describe("a connection", () => {
   for (const address of [{ port: 5_001 }, { host: "10.0.9.9", port: 5_001 }]) {
     test(`goes on when the ${address.host === undefined ? "port" : "host"} of a peer changes, on either side`, () => {
       const pair = new Pair({ seed: 9 });
-      pair.a.send(2, 5_000_000);
-      pair.b.send(2, 5_000_000);
+      pair.a.send(2, 3_000_000);
+      pair.b.send(2, 3_000_000);
       pair.net.run(1_000);
       pair.net.rebind(pair.a.host, address);
       pair.net.run(2_000);

@@ -139,6 +139,37 @@ describe("an acknowledgement", () => {
   });
 });
 
+describe("a path that reorders", () => {
+  test("is learnt from packets that were given up and came: losses are judged later, and the window is as before", () => {
+    const story = new Story();
+    for (let number = 0; number < 20; number += 1) story.send(number);
+    const before = story.congestion.windowBytes;
+    story.ack(6, 6, 50);
+    expect(story.told).toEqual(["acked 6", "lost 0", "lost 1", "lost 2", "lost 3"]);
+    expect(story.congestion.windowBytes).toBeLessThan(before);
+    story.ack(0, 2, 52);
+    expect(story.congestion.windowBytes).toBeLessThan(before);
+    story.ack(3, 3, 53);
+    expect(story.congestion.windowBytes).toBe(before);
+    // Packet 0 was overtaken by six, and came 52 ms after it was sent.
+    story.told;
+    story.ack(13, 13, 54);
+    expect(story.told).toEqual(["acked 13", "lost 4", "lost 5"]);
+  });
+
+  test("is not believed in for what belongs to an older loss", () => {
+    const story = new Story();
+    for (let number = 0; number < 40; number += 1) story.send(number);
+    story.ack(5, 5, 60);
+    for (let number = 40; number < 60; number += 1) story.send(62);
+    story.ack(50, 50, 120);
+    const after = story.congestion.windowBytes;
+    // Of the first event all have come, of the second not one.
+    story.ack(0, 2, 121);
+    expect(story.congestion.windowBytes).toBe(after);
+  });
+});
+
 describe("congestion control", () => {
   const ack = (bytes: number, largest = 0, options: Partial<Acked> = {}): Acked => ({
     bytes,
@@ -204,6 +235,17 @@ describe("congestion control", () => {
     const windows = rounds(cubic, 20, 1);
     // 3 (1 − β) / (1 + β), about 0.53 packets each round trip; one each from the old height on.
     expect(windows.at(-1)!).toBeGreaterThanOrEqual(7 + 10);
+  });
+
+  test("takes back what it did for losses that were none", () => {
+    const cubic = new Cubic(1_200);
+    rounds(cubic, 3, 0);
+    const before = cubic.windowBytes;
+    cubic.lost(400, 401);
+    cubic.undo();
+    expect([cubic.windowBytes, cubic.slowStart]).toEqual([before, true]);
+    cubic.undo();
+    expect(cubic.windowBytes).toBe(before);
   });
 
   test("makes room for another after two losses in a row", () => {
