@@ -163,7 +163,9 @@ class AutoLink implements Link {
   }
 
   #choose(peer: NodeId): void {
-    const choice = this.#choices.get(peer)!;
+    const choice = this.#choices.get(peer);
+    // A peer may reach us that we have not been told to reach.
+    if (choice === undefined) return;
     const openSince = this.#udp.openSince(peer);
     const carries = openSince !== null;
     if (choice.driver === "udp" && !carries) {
