@@ -6,7 +6,7 @@ import { answerCall, headerNames } from "../../edge/link/call.ts";
 import type { LinkDriver } from "../../edge/link/open.ts";
 import type { OutgoingStream, Runtime } from "../../edge/runtime.ts";
 import { testIdentity } from "../harness/identity.ts";
-import { ask, closing, joinUp, node, propose, release, topology, until } from "./link_kit.ts";
+import { ask, closing, joinUp, node, paced, propose, release, topology, until } from "./link_kit.ts";
 
 /** The same machine, with every write of every stream noted. */
 function noting(): {
@@ -128,17 +128,7 @@ describe("over h2", () => {
   });
 
   test("a connection over which nothing ever comes back is made anew, and again", async () => {
-    // Twenty times as fast.
-    const { clock } = runtime;
-    const fast: Runtime = {
-      ...runtime,
-      clock: {
-        now: () => ({ mono: clock.now().mono * 20, wall: 0 }),
-        wakeAt: (at, callback) => clock.wakeAt(at / 20, callback),
-        soon: clock.soon,
-      },
-    };
-    const [a, b] = [await node(1, { runtime: fast }), await node(2)];
+    const [a, b] = [await node(1, { runtime: paced(20) }), await node(2)];
     a.link.open(2, b.link.address);
     await until("it is made anew", () => a.link.stats()[0]!.reconnects >= 2);
     await until("the host is told each time", () => a.unreachable.length >= 2);

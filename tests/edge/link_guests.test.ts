@@ -8,9 +8,9 @@ import { FrameWriter } from "../../edge/link/frames.ts";
 import { type Identity, keyText, Roster } from "../../edge/link/identity.ts";
 import type { Sealer } from "../../edge/link/records.ts";
 import { streamPath } from "../../edge/link/server.ts";
-import type { OutgoingStream, Runtime } from "../../edge/runtime.ts";
+import type { OutgoingStream } from "../../edge/runtime.ts";
 import { testKey } from "../harness/identity.ts";
-import { ask, closing, type Ear, joinUp, node, prepare, propose, release, until } from "./link_kit.ts";
+import { ask, closing, type Ear, joinUp, node, paced, prepare, propose, release, until } from "./link_kit.ts";
 
 const key = (number: number) => testKey(runtime.cryptography, number);
 const listing = (...numbers: readonly (readonly number[])[]): Map<number, Uint8Array[]> =>
@@ -192,7 +192,8 @@ describe("who gets in", () => {
   });
 
   test("a flood of handshakes that lead nowhere is cut off, and disturbs nobody who is in", async () => {
-    const [a, b] = [await node(1), await node(2)];
+    // So slow a clock that nothing is allowed anew meanwhile, however long it takes.
+    const [a, b] = [await node(1, { runtime: paced(0.01) }), await node(2)];
     joinUp(a, b);
     await until("they are connected", () => a.link.stats()[0]!.connectedSince !== null && b.link.stats()[0]!.connectedSince !== null);
     const { headers } = await prepare(identity(2, [9]), a);
@@ -288,16 +289,7 @@ describe("somebody on the way", () => {
 
   test("can keep a request back and send it later: it takes nobody's place without a record, and is forgotten", async () => {
     // Twenty times as fast, so that it gives up waiting after a quarter of a second.
-    const { clock } = runtime;
-    const fast: Runtime = {
-      ...runtime,
-      clock: {
-        now: () => ({ mono: clock.now().mono * 20, wall: 0 }),
-        wakeAt: (at, callback) => clock.wakeAt(at / 20, callback),
-        soon: clock.soon,
-      },
-    };
-    const [a, b] = [await node(1, { runtime: fast }), await node(2)];
+    const [a, b] = [await node(1, { runtime: paced(20) }), await node(2)];
     joinUp(a, b);
     b.link.send({ to: [1], message: release });
     await until("it has come", () => a.heard.length === 1);
@@ -323,6 +315,18 @@ describe("somebody on the way", () => {
 });
 
 describe("when keys change", () => {
+  class CountedRoster extends Roster {
+    listeners = 0;
+    override onChange(listener: () => void): () => void {
+      this.listeners++;
+      const stop = super.onChange(listener);
+      return () => {
+        this.listeners--;
+        return stop();
+      };
+    }
+  }
+
   const both = async (first: Identity, second: Identity): Promise<readonly [Ear, Ear]> => {
     const [a, b] = [await node(1, { identity: first }), await node(2, { identity: second })];
     joinUp(a, b);
@@ -338,7 +342,7 @@ describe("when keys change", () => {
     await until(
       "both ways are lost",
       () => a.link.stats()[0]!.connectedSince === null && b.link.stats()[0]!.connectedSince === null,
-      1_000,
+      3_000,
     );
     await until("it is refused", () => b.notices.some((notice) => notice.includes("the peer answered 403")));
     b.link.send({ to: [1], message: release });
@@ -377,5 +381,13 @@ describe("when keys change", () => {
   test("of several keys listed for a peer, the one it has is found", async () => {
     const [a] = await both(identity(1, [1], listing([1], [22, 23, 2], [3])), identity(2));
     expect(a.link.stats()[0]!.connectedSince).not.toBe(null);
+  });
+
+  test("a link that is closed has nothing more to do with them", async () => {
+    const roster = new CountedRoster(listing([1], [2], [3]));
+    const a = await node(1, { identity: { ...identity(1), roster } });
+    expect(roster.listeners).toBe(1);
+    await a.link.close();
+    expect(roster.listeners).toBe(0);
   });
 });

@@ -9,6 +9,7 @@ import type { Identity } from "../../edge/link/identity.ts";
 import type { Lane, Link, LinkOptions } from "../../edge/link/link.ts";
 import { type LinkDriver, openLink } from "../../edge/link/open.ts";
 import { streamPath } from "../../edge/link/server.ts";
+import type { Runtime } from "../../edge/runtime.ts";
 import { testIdentity } from "../harness/identity.ts";
 
 export const topology = parseTopology({ cluster: "tests", nodes: [{ name: "a" }, { name: "b" }, { name: "c" }] });
@@ -62,6 +63,19 @@ export async function until(what: string, holds: () => boolean, withinMs = 5_000
     if (performance.now() > end) throw new Error(`Waited ${withinMs} ms: ${what}`);
     await Bun.sleep(2);
   }
+}
+
+/** This machine, with a clock that runs so many times as fast. */
+export function paced(times: number): Runtime {
+  const { clock } = runtime;
+  return {
+    ...runtime,
+    clock: {
+      now: () => ({ mono: clock.now().mono * times, wall: 0 }),
+      wakeAt: (at, callback) => clock.wakeAt(at / times, callback),
+      soon: clock.soon,
+    },
+  };
 }
 
 export const ask = (request: number): Message => ({ kind: "ask", group: 1, request });

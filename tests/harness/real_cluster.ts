@@ -17,8 +17,9 @@ export interface ClusterOptions {
   readonly shape?: "star" | "ring";
   /** Where the data goes; default a directory for temporary files. */
   readonly parent?: string;
-  /** Default: the source, run by this Bun. */
+  /** Default: the source, run by this Bun. Several: one for each node in turn. */
   readonly command?: readonly string[];
+  readonly commands?: readonly (readonly string[])[];
   /** Default 3. */
   readonly nodes?: number;
   /** Default `auto`. */
@@ -57,6 +58,20 @@ function newestSource(): number {
   }
   return newest;
 }
+
+/** The command as one file, run by the Node that is on the path; built anew. */
+export function nodeCommand(): readonly string[] {
+  const { exitCode, stderr } = Bun.spawnSync([process.execPath, "edge/build.ts", "--only", "command"], {
+    cwd: root,
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  if (exitCode !== 0) throw new Error(`Cannot build the command for Node: ${stderr.toString().trim()}`);
+  return ["node", join(root, "dist/carillon.mjs")];
+}
+
+/** The source, run by Deno. */
+export const denoCommand: readonly string[] = [join(root, "node_modules/.bin/deno"), "run", "-A", join(root, "edge/main.ts")];
 
 export const sourceCommand: readonly string[] = [process.execPath, join(root, "edge/main.ts")];
 
@@ -164,10 +179,10 @@ export class RealCluster implements AsyncDisposable {
     const directory = await mkdtemp(join(options.parent ?? tmpdir(), "carillon-cluster-"));
     const count = options.nodes ?? 3;
     const ports = await freePorts(2 * count);
-    const command = options.command ?? sourceCommand;
+    const commands = options.commands ?? [options.command ?? sourceCommand];
     const nodes = Array.from(
       { length: count },
-      (_, index) => new RealNode(`n${index + 1}`, [ports[index]!, ports[index + count]!], directory, command),
+      (_, index) => new RealNode(`n${index + 1}`, [ports[index]!, ports[index + count]!], directory, commands[index % commands.length]!),
     );
     const relay = options.relay ? await Relay.start(new Map(nodes.map(({ name, linkPort }) => [name, linkPort]))) : null;
     const keys = new Map<string, string>();
