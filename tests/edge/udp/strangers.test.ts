@@ -7,6 +7,7 @@ import { neighbourhood } from "../../../edge/link/udp/address.ts";
 import { Buckets } from "../../../edge/link/udp/bucket.ts";
 import { cookieLifeMs } from "../../../edge/link/udp/cookies.ts";
 import { decodeInit, encodeInit, prologue } from "../../../edge/link/udp/handshake.ts";
+import { type Held, HeldConnections } from "../../../edge/link/udp/held.ts";
 import { handshakeRate } from "../../../edge/link/udp/limits.ts";
 import {
   type HandshakeMessage,
@@ -184,6 +185,16 @@ describe("a member that misbehaves", () => {
       waits.pass(40);
     }
     expect([d.endpoint.counts().agreements, d.endpoint.size]).toEqual([10, { connections: 0, waiting: 3 }]);
+  });
+
+  test("crowds out what it has given up, and never the connection that runs", () => {
+    const held = new HeldConnections();
+    const make = (first: number): Held =>
+      ({ agreement: { peer: 1, connectionId: Uint8Array.of(first, 0, 0, 0, 0, 0, 0, 0) } }) as unknown as Held;
+    const current = make(0);
+    held.add(current, null);
+    for (let next = 1; next <= 20; next++) held.add(make(next), current);
+    expect(held.of(1).map(({ agreement }) => agreement.connectionId[0])).toEqual([0, 16, 17, 18, 19, 20]);
   });
 
   test("and has our own key, cannot be us", () => {
