@@ -1,6 +1,7 @@
 /**
- * One lane of a link between two processes on this machine: how long a frame takes there and back, busy
- * and woken from idleness, and how many messages and bytes go through. `bun bench/link.ts`; also Deno.
+ * One lane of a link between two processes on this machine, over each driver: how long a frame takes there and back, busy and woken
+ * from idleness, how many messages and bytes go through, and what a packet and a megabyte cost. `bun bench/link.ts [h2,udp] [mtu]`;
+ * also Deno.
  */
 import { runtime } from "#runtime";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -8,8 +9,9 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import type { Message } from "../core/message.ts";
 import { parseTopology } from "../core/topology.ts";
-import { openHttp2Link } from "../edge/link/http2.ts";
 import type { Link } from "../edge/link/link.ts";
+import { type LinkDriver, openLink } from "../edge/link/open.ts";
+import type { Runtime } from "../edge/runtime.ts";
 import { testIdentity } from "../tests/harness/identity.ts";
 
 const topology = parseTopology({ nodes: [{ name: "here" }, { name: "there" }] });
@@ -21,16 +23,51 @@ const aheadSteps = 4;
 const turnBytes = 64 << 10;
 const secondsEach = 2;
 
+/** Sent and received. */
+let datagrams = 0;
+const counting: Runtime = {
+  ...runtime,
+  openDatagrams: async (address, events) => {
+    const socket = await runtime.openDatagrams(address, {
+      ...events,
+      onDatagram: (datagram) => {
+        datagrams++;
+        events.onDatagram(datagram);
+      },
+    });
+    return {
+      ...socket,
+      send: (batch) => {
+        datagrams += batch.length;
+        socket.send(batch);
+      },
+    };
+  },
+};
+
 const ask = (request: number): Message => ({ kind: "ask", group: 1, request });
 
-if (process.argv[2] === "there") await there(process.argv[3]!);
-else await here();
+const optionsOf = (self: number, mtuBytesMax: number) => ({
+  runtime: counting,
+  topology,
+  identity: testIdentity(runtime.cryptography, topology, self),
+  listen,
+  mtuBytesMax,
+});
+
+if (process.argv[2] === "there") await there(process.argv[3] as LinkDriver, process.argv[4]!, Number(process.argv[5]));
+else {
+  console.log(`Links on ${runtime.name} ${runtime.version}, two processes, one lane`);
+  const mtuBytesMax = Number(process.argv[3] ?? Infinity);
+  for (const driver of (process.argv[2] ?? "h2,udp").split(",") as LinkDriver[]) await here(driver, mtuBytesMax);
+  process.exit();
+}
 
 /** Answers asks, and says after every step of proposals how many bytes have come. */
-async function there(address: string): Promise<void> {
+async function there(driver: LinkDriver, address: string, mtuBytesMax: number): Promise<void> {
   let received = 0;
   let told = 0;
-  const link = await openHttp2Link({ runtime, topology, identity: testIdentity(runtime.cryptography, topology, 2), listen }, {
+  const link = await openLink(driver, optionsOf(2, mtuBytesMax), {
     onMessage: (_, message) => {
       if (message.kind === "ask") {
         link.send({ to: [1], message: { kind: "answer", group: 1, request: message.request, stamp: 0, slots: 0 } });
@@ -47,9 +84,9 @@ async function there(address: string): Promise<void> {
   console.log(link.address);
 }
 
-async function here(): Promise<void> {
+async function here(driver: LinkDriver, mtuBytesMax: number): Promise<void> {
   let onAnswer = (_: Message & { readonly kind: "answer" }): void => {};
-  const link = await openHttp2Link({ runtime, topology, identity: testIdentity(runtime.cryptography, topology, 1), listen }, {
+  const link = await openLink(driver, optionsOf(1, mtuBytesMax), {
     onMessage: (_, message) => {
       if (message.kind === "answer") onAnswer(message);
     },
@@ -57,7 +94,9 @@ async function here(): Promise<void> {
     onNotice: (sentence) => console.error(sentence),
   });
   const script = runtime.name === "deno" ? ["run", "-A", process.argv[1]!] : [process.argv[1]!];
-  const child = spawn(process.execPath, [...script, "there", link.address], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [...script, "there", driver, link.address, String(mtuBytesMax)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   link.open(2, await firstLine(child));
 
   const ping = (request: number): Promise<void> =>
@@ -69,24 +108,26 @@ async function here(): Promise<void> {
   await sleep(100);
   for (let request = 0; request < 500; request++) await ping(request);
 
-  console.log(`Links on ${runtime.name} ${runtime.version}, two processes, one lane\n`);
-  console.log("there and back       p50 µs   p99 µs");
+  console.log(`\n${driver}: there and back  p50 µs   p99 µs`);
   console.log(row("busy", await pings(ping, 5_000, 0)));
   console.log(row("idle, every 5 ms", await pings(ping, 300, 5)));
-  console.log("\none way            messages/s     MB/s   CPU µs/message here");
+  console.log("one way            messages/s     MB/s   CPU µs/message here   CPU µs/MB here   datagrams/s");
   for (const bytes of [100, 1_024, 65_536]) {
+    const before = datagrams;
     const { messages, seconds, cpuMicros } = await flood(link, bytes, (callback) => onAnswer = callback);
     console.log(
       `${`${bytes} B`.padEnd(16)} ${Math.round(messages / seconds).toLocaleString("en").padStart(12)} ${
         (messages * bytes / seconds / 1e6).toFixed(0).padStart(8)
-      } ${(cpuMicros / messages).toFixed(2).padStart(12)}`,
+      } ${(cpuMicros / messages).toFixed(2).padStart(12)} ${(cpuMicros / (messages * bytes / 1e6)).toFixed(0).padStart(20)} ${
+        Math.round((datagrams - before) / seconds).toLocaleString("en").padStart(16)
+      }`,
     );
   }
   const { dropped } = link.stats()[0]!;
   if (dropped > 0) console.log(`\n${dropped} messages were dropped: the figures are wrong`);
   child.kill();
   await link.close();
-  process.exit(dropped > 0 ? 1 : 0);
+  if (dropped > 0) process.exit(1);
 }
 
 async function pings(ping: (request: number) => Promise<void>, count: number, pauseMs: number): Promise<number[]> {

@@ -116,7 +116,7 @@ export class Attempt {
   }
 
   /** Null for what is no answer to us. */
-  onResponse(message: HandshakeMessage & { kind: "response" }, from: Address, now: Millis): Agreement | null {
+  onResponse(message: HandshakeMessage & { kind: "response" }, now: Millis): Agreement | null {
     const asked = this.#find(message.connectionId);
     if (asked === null || asked.spent || now < this.#yieldUntil) return null;
     if (!hasResponseMac(this.#options.cryptography, asked.payload.responseKey, message.bytes)) return null;
@@ -130,7 +130,8 @@ export class Attempt {
       remote: asked.remote,
       role: "initiator",
       keys: asked.handshake.split(),
-      address: from,
+      // Where INIT was received, whatever it is that the answer seems to come from.
+      address: this.address,
       connectionId: asked.connectionId,
       peerConnectionId: response.connectionId,
       side: response,

@@ -166,7 +166,7 @@ export class UdpLink implements Driver {
     this.#cancelCheck();
     this.#repeats.close();
     for (const peer of this.#peers.values()) peer.close();
-    this.#endpoint.close(this.#now());
+    this.#endpoint.close();
     for (const distance of this.#far.values()) distance.clear();
     this.#far.clear();
     this.#dispatch();

@@ -104,7 +104,7 @@ export class Endpoint {
   disconnect(peer: NodeId): void {
     this.#peer(peer).attempt = null;
     this.#responder.drop(({ agreement }) => agreement.peer === peer);
-    for (const held of this.#held.of(peer)) held.connection.close("the other side has ended it");
+    for (const held of this.#held.of(peer)) held.connection.close("one side wants it no more");
   }
 
   connectionOf(peer: NodeId): Connection | null {
@@ -177,7 +177,7 @@ export class Endpoint {
   }
 
   /** Tells all peers; what tells them is still to be taken. Nothing is called back afterwards. */
-  close(_now: Millis): void {
+  close(): void {
     this.#closed = true;
     this.#ignoreKeys();
     this.#replies.length = 0;
@@ -206,7 +206,7 @@ export class Endpoint {
           `Cannot link to node ${peer} over UDP: it speaks version ${message.version}, this node version ${protocolVersion}`,
         );
       case "response": {
-        const agreement = attempt.onResponse(message, from, now);
+        const agreement = attempt.onResponse(message, now);
         if (agreement === null) return this.#ignore();
         const protection = new Packets(this.#options.cryptography, agreement.keys, agreement.peerConnectionId);
         this.#install(this.#hold(agreement, protection, now), now);
@@ -245,8 +245,8 @@ export class Endpoint {
         role,
         protection,
         address,
-        // The responder has answered from there; the initiator has yet to show that it has received the answer.
-        validated: role === "initiator",
+        // The responder has answered from there; of the initiator a first packet from there is opened before anything leaves.
+        validated: true,
         mtuMax: Math.min(datagramBytesMax, side.datagramBytesMax),
         random: () => new DataView(random(4).buffer).getUint32(0),
         now,
@@ -268,7 +268,7 @@ export class Endpoint {
     const { peer } = agreement;
     const state = this.#peer(peer);
     const before = state.current;
-    this.#held.add(held);
+    this.#held.add(held, before);
     if (before !== null && !replaces(identity.self, agreement, before.agreement, cryptography)) {
       held.retireAt = now;
       return;

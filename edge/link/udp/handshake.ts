@@ -116,7 +116,6 @@ export function replaces(self: NodeId, next: Agreement, current: Agreement, { sa
   if (next.role === current.role) return next.timestamp > current.timestamp;
   // Begun by one after it had, and had given up, the other: it is the newer.
   if (next.seen >= current.timestamp) return true;
-  if (current.seen >= next.timestamp) return false;
   // They crossed: the lower node's stays.
   return (self < next.peer) === (next.role === "initiator");
 }

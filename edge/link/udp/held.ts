@@ -18,8 +18,8 @@ export interface Held {
   forgetAt: Millis;
 }
 
-/** Connections of one peer, with those that are being given up: more than there ever are. */
-const perPeerMax = 5;
+/** Connections of one peer that are being given up: more than there ever are. */
+const oldPerPeerMax = 4;
 
 export class HeldConnections {
   readonly #held = new Map<string, Held>();
@@ -41,10 +41,11 @@ export class HeldConnections {
     return this.#held.get(textOf(id)) ?? null;
   }
 
-  add(held: Held): void {
+  /** Of the peer's others only so many are kept, and the current one in any case. */
+  add(held: Held, current: Held | null): void {
     this.#held.set(textOf(held.agreement.connectionId), held);
-    const all = this.of(held.agreement.peer);
-    for (const old of all.slice(0, Math.max(0, all.length - perPeerMax))) this.forget(old);
+    const old = this.of(held.agreement.peer).filter((other) => other !== held && other !== current);
+    for (const oldest of old.slice(0, Math.max(0, old.length - oldPerPeerMax))) this.forget(oldest);
   }
 
   forget({ agreement }: Held): void {

@@ -11,6 +11,8 @@ const handshakeRateEach: Rate = { perSecond: 16, atOnce: 64 };
 const handshakeRatePerPeer: Rate = { perSecond: 4, atOnce: 16 };
 const replyRate: Rate = { perSecond: 1_000, atOnce: 200 };
 const replyRateEach: Rate = { perSecond: 100, atOnce: 50 };
+/** Strangers do not fill our operator's log. */
+const noticeRate: Rate = { perSecond: 0.1, atOnce: 5 };
 const neighbourhoodsMax = 1_024;
 const peersMax = 1_024;
 
@@ -19,6 +21,7 @@ export class Limits {
   readonly #handshakesEach: Buckets<string> = new Buckets(handshakeRateEach, neighbourhoodsMax);
   readonly #handshakesPerPeer: Buckets<NodeId> = new Buckets(handshakeRatePerPeer, peersMax);
   readonly #replies = new Bucket(replyRate);
+  readonly #notices = new Bucket(noticeRate);
   readonly #repliesEach: Buckets<string> = new Buckets(replyRateEach, neighbourhoodsMax);
 
   /** Half of what handshakes may cost at once is used up: from now on they prove their address first. */
@@ -33,6 +36,10 @@ export class Limits {
   /** Asked once the peer is known to be the peer. */
   mayAgreeWith(peer: NodeId, now: Millis): boolean {
     return this.#handshakesPerPeer.take(peer, now);
+  }
+
+  mayTell(now: Millis): boolean {
+    return this.#notices.take(now);
   }
 
   mayReply({ host }: Address, now: Millis): boolean {

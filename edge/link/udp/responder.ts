@@ -76,14 +76,17 @@ export class Responder {
 
   /** What goes back to where the INIT came from; null for nothing. */
   answer(init: Init, from: Address, now: Millis): Answer | null {
-    const { identity, cryptography, limits, counts, onNotice } = this.#options;
+    const { identity, cryptography, limits, counts } = this.#options;
     const held = identity.keys.find(({ publicKey }) => hasFirstMac(cryptography, this.#macKey(publicKey), init.bytes));
     if (held === undefined) {
       counts.datagramsIgnored++;
       return null;
     }
     if (init.version !== protocolVersion) {
-      onNotice(`Cannot speak version ${init.version} of the UDP link with ${from.host}: this node speaks version ${protocolVersion}`);
+      this.#tell(
+        `Cannot speak version ${init.version} of the UDP link with ${from.host}: this node speaks version ${protocolVersion}`,
+        now,
+      );
       return this.#withoutState(from, now, () => writeVersion(init.connectionId));
     }
     const known = this.#waiting.find(({ mac1 }) => cryptography.sameBytes(mac1, init.mac1));
@@ -93,7 +96,8 @@ export class Responder {
       const nonce = this.#options.random(cookieNonceBytes);
       return this.#withoutState(from, now, () => writeCookie(cryptography, this.#macKey(held.publicKey), init, { nonce, cookie }));
     }
-    if (identity.roster.keysOf(init.from).length === 0 || !limits.mayAgree(from, now)) return this.#refuse();
+    const isPeer = init.from !== identity.self && identity.roster.keysOf(init.from).length > 0;
+    if (!isPeer || !limits.mayAgree(from, now)) return this.#refuse();
     return this.#agree(init, held, from, now) ?? this.#refuse();
   }
 
@@ -118,13 +122,17 @@ export class Responder {
     return { bytes: write() };
   }
 
+  #tell(sentence: string, now: Millis): void {
+    if (this.#options.limits.mayTell(now)) this.#options.onNotice(sentence);
+  }
+
   #refuse(): null {
     this.#options.counts.handshakesRefused++;
     return null;
   }
 
   #agree(init: Init, own: KeyPair, from: Address, now: Millis): Answer | null {
-    const { identity, cryptography, random, limits, counts, say, onNotice } = this.#options;
+    const { identity, cryptography, random, limits, counts, say } = this.#options;
     const { roster, cluster, self } = identity;
     let isKnown = false;
     const handshake = new Handshake({
@@ -141,7 +149,9 @@ export class Responder {
     const { remote } = handshake;
     if (said === null || remote === null) {
       // Who has our key and cannot speak to us: the two may have been told different things.
-      if (!isKnown) onNotice(`Cannot accept a link from ${from.host}: its key or its cluster is not that of node ${init.from} here`);
+      if (!isKnown) {
+        this.#tell(`Cannot accept a link from ${from.host}: its key or its cluster is not that of node ${init.from} here`, now);
+      }
       return null;
     }
     const payload = decodeInit(said);

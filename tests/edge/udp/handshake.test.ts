@@ -114,6 +114,14 @@ describe("nobody is answered", () => {
     expect([c.sent, c.endpoint.size.waiting]).toEqual([[], 0]);
   });
 
+  test("who is a member, and claims to be another", () => {
+    const cluster = new Cluster();
+    const b = cluster.node(2);
+    cluster.node(1, { keys: [cluster.keys.get(3)!] }).connect(b);
+    cluster.pass(2_000);
+    expect([b.sent, b.endpoint.size.waiting]).toEqual([[], 0]);
+  });
+
   test("who does not know our key: not a byte, and no work", () => {
     const cluster = new Cluster();
     const b = cluster.node(2);

@@ -134,20 +134,39 @@ describe("a connection", () => {
   });
 
   test("that the peer has given up unheard is replaced by its next, and is gone a little later", () => {
-    const cluster = new Cluster();
-    const [a, b] = [cluster.node(1), cluster.node(2)];
-    a.connect(b);
-    cluster.pass(200);
-    const { there } = cluster.net.join(a.host, b.host, { loss: 1 }, {});
-    a.endpoint.disconnect(2);
-    cluster.net.turn(a.host);
-    there.conditions = { ...there.conditions, loss: 0 };
-    a.connect(b);
-    cluster.pass(200);
-    expect(b.log.map((line) => line.replace(/^\d+ /, ""))).toEqual(["connected 1", "connected 1"]);
-    expect(talks(a, b, cluster)).toEqual(["to a", "to b"]);
-    cluster.pass(5_000);
-    expect([a.endpoint.size.connections, b.endpoint.size.connections, b.log.length]).toEqual([1, 1, 2]);
+    for (const [givesUp, stays] of [[1, 2], [2, 1]] as const) {
+      const cluster = new Cluster();
+      const nodes = [cluster.node(1), cluster.node(2)];
+      const [a, b] = [nodes[givesUp - 1]!, nodes[stays - 1]!];
+      // Node 1 begins the first one in any case.
+      nodes[0]!.connect(nodes[1]!);
+      cluster.pass(200);
+      const { there } = cluster.net.join(a.host, b.host, { loss: 1 }, {});
+      a.endpoint.disconnect(stays);
+      cluster.net.turn(a.host);
+      there.conditions = { ...there.conditions, loss: 0 };
+      a.connect(b);
+      cluster.pass(200);
+      expect(b.log.map((line) => line.replace(/^\d+ /, ""))).toEqual([`connected ${givesUp}`, `connected ${givesUp}`]);
+      expect(talks(a, b, cluster)).toEqual(["to a", "to b"]);
+      cluster.pass(5_000);
+      expect([a.endpoint.size.connections, b.endpoint.size.connections, b.log.length]).toEqual([1, 1, 2]);
+    }
+  });
+
+  test("is not made any more once its peer is disconnected or its key gone, before the first packet comes", () => {
+    for (const end of ["disconnect", "revoke"]) {
+      const cluster = new Cluster();
+      const [a, b] = [cluster.node(1), cluster.node(2)];
+      a.connect(b);
+      cluster.pass(2 * delayMs - 5);
+      expect(b.endpoint.size).toEqual({ connections: 0, waiting: 1 });
+      if (end === "disconnect") b.endpoint.disconnect(1);
+      else b.identity.roster.replace(new Map([[2, cluster.listed.get(2)!]]));
+      cluster.pass(500);
+      expect([b.log, b.endpoint.size]).toEqual([[], { connections: 0, waiting: 0 }]);
+      expect(a.log.at(-1)).toContain("closed 2: the peer has forgotten it");
+    }
   });
 
   test("is ended on both sides by either, and nothing is left of it", () => {
@@ -158,7 +177,7 @@ describe("a connection", () => {
     a.endpoint.disconnect(2);
     cluster.net.turn(a.host);
     cluster.pass(5_000);
-    expect([a.log.length, b.log.at(-1)]).toEqual([2, "215 closed 1: the other side has ended it"]);
+    expect([a.log.length, b.log.at(-1)]).toEqual([2, "215 closed 1: one side wants it no more"]);
     expect([a.endpoint.size.connections, b.endpoint.size.connections]).toEqual([0, 0]);
   });
 
@@ -167,7 +186,7 @@ describe("a connection", () => {
     const [a, b] = [cluster.node(1), cluster.node(2)];
     a.connect(b);
     cluster.pass(200);
-    a.endpoint.close(cluster.net.now);
+    a.endpoint.close();
     cluster.net.turn(a.host);
     cluster.pass(100);
     expect([a.log.length, b.log.at(-1), a.endpoint.wakeAt]).toEqual([1, "215 closed 1: the node has ended", Infinity]);

@@ -165,6 +165,14 @@ describe("a packet that comes again", () => {
     expect([0, 1, 2, 1].map((index) => b.hear(packets[index]!))).toEqual([null, "1 1", "2 2", null]);
   });
 
+  test("is told from one whose place in the window was another's before", () => {
+    const [a, b] = ends();
+    const packets = new Map(Array.from({ length: 6_000 }, (_, index) => [index, a.say()]));
+    // 2 048 late, in the place of 0, which has been seen; 2 and 1 too late, in places that have not.
+    const heard = [0, 1_500, 2_500, 2_048, 4_400, 2, 1, 2_048].map((index) => b.hear(packets.get(index)!) !== null);
+    expect(heard).toEqual([true, true, true, true, true, false, false, false]);
+  });
+
   test("is not opened after a change of keys either, nor after two", () => {
     const [a, b] = ends();
     const recorded = [a.say("first")];

@@ -1,15 +1,27 @@
 /** What an endpoint makes of what nobody should have sent: floods, replays, forgeries, and noise. */
 import { describe, expect, test } from "bun:test";
 import { runtime } from "#runtime";
+import type { KeyPair } from "../../../edge/link/identity.ts";
+import { Handshake } from "../../../edge/link/noise/handshake.ts";
 import { neighbourhood } from "../../../edge/link/udp/address.ts";
 import { Buckets } from "../../../edge/link/udp/bucket.ts";
 import { cookieLifeMs } from "../../../edge/link/udp/cookies.ts";
+import { decodeInit, encodeInit, prologue } from "../../../edge/link/udp/handshake.ts";
+import { type Held, HeldConnections } from "../../../edge/link/udp/held.ts";
 import { handshakeRate } from "../../../edge/link/udp/limits.ts";
-import { initBytes, macKey, parseHandshake, writeCookie, writeInit } from "../../../edge/link/udp/messages.ts";
+import {
+  type HandshakeMessage,
+  initBytes,
+  macKey,
+  parseHandshake,
+  writeCookie,
+  writeInit,
+  writeResponse,
+} from "../../../edge/link/udp/messages.ts";
 import { mutate } from "../../fuzz/mutate.ts";
 import { Random } from "../../fuzz/random.ts";
 import type { Address } from "../../wire/net.ts";
-import { altered, Cluster, delayMs, type Node } from "./nodes.ts";
+import { altered, Cluster, delayMs, keyPair, type Node } from "./nodes.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -153,6 +165,92 @@ describe("a flood of INITs", () => {
   });
 });
 
+describe("a member that misbehaves", () => {
+  test("gets so many handshakes, and so much state, and no more", () => {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    for (let made = 0; made < 60; made++) {
+      a.connect(b);
+      cluster.pass(35);
+      a.endpoint.disconnect(2);
+      expect([b.endpoint.size.connections <= 5, b.endpoint.size.waiting <= 3]).toEqual([true, true]);
+    }
+    expect(b.endpoint.counts().handshakes).toBeLessThanOrEqual(16 + Math.ceil(cluster.net.now / 1_000 * 4));
+    const waits = new Cluster();
+    const [c, d] = [waits.node(1), waits.node(2)];
+    waits.net.join(c.host, d.host, {}, { loss: 1 });
+    for (let begun = 0; begun < 10; begun++) {
+      c.endpoint.disconnect(2);
+      c.connect(d);
+      waits.pass(40);
+    }
+    expect([d.endpoint.counts().agreements, d.endpoint.size]).toEqual([10, { connections: 0, waiting: 3 }]);
+  });
+
+  test("crowds out what it has given up, and never the connection that runs", () => {
+    const held = new HeldConnections();
+    const make = (first: number): Held =>
+      ({ agreement: { peer: 1, connectionId: Uint8Array.of(first, 0, 0, 0, 0, 0, 0, 0) } }) as unknown as Held;
+    const current = make(0);
+    held.add(current, null);
+    for (let next = 1; next <= 20; next++) held.add(make(next), current);
+    expect(held.of(1).map(({ agreement }) => agreement.connectionId[0])).toEqual([0, 16, 17, 18, 19, 20]);
+  });
+
+  test("and has our own key, cannot be us", () => {
+    const b = new Cluster().node(2);
+    const random = new Random(11);
+    const own = b.identity.keys[0]!;
+    const init = (from: number, by: KeyPair): Uint8Array => {
+      const handshake = new Handshake({
+        cryptography: runtime.cryptography,
+        pattern: "IK",
+        role: "initiator",
+        prologue: prologue("test", from, 2),
+        own: by,
+        ephemeral: random.bytes(32),
+        remote: own.publicKey,
+      });
+      const said = { instance: random.bytes(8), resetToken: random.bytes(16), datagramBytesMax: 1_472, responseKey: random.bytes(16) };
+      const noise = handshake.write(encodeInit({ ...said, timestamp: 1, seen: 0 }))!;
+      return writeInit(runtime.cryptography, macKey(runtime.cryptography, own.publicKey), { connectionId: random.bytes(8), from, noise });
+    };
+    expect(b.answers(init(2, own), { host: "6.6.6.6", port: 6 })).toEqual([]);
+    expect(b.answers(init(1, keyPair(1)), { host: "6.6.6.6", port: 6 })).toHaveLength(1);
+  });
+
+  test("as a responder cannot make us fall over its nonsense", () => {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    a.connect(b);
+    const init = parseHandshake(a.sent[0]!.bytes) as HandshakeMessage & { kind: "init" };
+    const own = b.identity.keys[0]!;
+    const handshake = new Handshake({
+      cryptography: runtime.cryptography,
+      pattern: "IK",
+      role: "responder",
+      prologue: prologue("test", 1, 2),
+      own,
+      ephemeral: new Random(9).bytes(32),
+    });
+    const { responseKey } = decodeInit(handshake.read(init.noise)!)!;
+    const nonsense = writeResponse(runtime.cryptography, responseKey, init.connectionId, new Random(10).bytes(100));
+    for (let again = 0; again < 3; again++) a.endpoint.receive({ ...b.address, bytes: nonsense }, cluster.net.now);
+    // Nor send without end at its wish.
+    const key = macKey(runtime.cryptography, own.publicKey);
+    let sent = 0;
+    for (let asked = 0; asked < 20; asked++) {
+      const cookie = writeCookie(runtime.cryptography, key, init, {
+        nonce: new Random(asked).bytes(16),
+        cookie: new Random(asked).bytes(16),
+      });
+      a.endpoint.receive({ ...b.address, bytes: cookie }, cluster.net.now);
+      while (a.endpoint.take(cluster.net.now) !== null) sent++;
+    }
+    expect([sent, a.log]).toEqual([4, []]);
+  });
+});
+
 describe("what strangers are held to", () => {
   test("is counted by their network, and no more of them are remembered than there is room for", () => {
     expect(["10.1.2.3", "10.1.2.250", "10.1.3.3"].map(neighbourhood)).toEqual(["10.1.2", "10.1.2", "10.1.3"]);
@@ -269,6 +367,18 @@ describe("noise", () => {
     cluster.pass(60_000);
     const lengths = [...a.sent, ...b.sent].map(({ bytes }) => bytes.byteLength);
     expect([lengths.length <= 20, Math.max(...lengths)]).toEqual([true, 40]);
+  });
+
+  test("in quantity is answered only so often, and does not pile up answers", () => {
+    const random = new Random(8);
+    const b = new Cluster().node(2);
+    const packet = (): Uint8Array => Uint8Array.from([0x40, ...random.bytes(60)]);
+    const answered = Array.from({ length: 3_000 }, () => b.answers(packet(), { host: "6.6.6.6", port: 6 }).length);
+    expect(answered.reduce((sum, count) => sum + count)).toBe(50);
+    for (let sent = 0; sent < 500; sent++) b.endpoint.receive({ ...somewhere(random), bytes: packet() }, 0);
+    let waiting = 0;
+    while (b.endpoint.take(0) !== null) waiting++;
+    expect(waiting).toBe(64);
   });
 
   test("of any kind changes nothing and is never answered with more", () => {
