@@ -21,6 +21,11 @@ import { UdpPeer } from "./peer.ts";
 import { Repeats, wordOf } from "./words.ts";
 
 const checkMs = 250;
+/**
+ * What Ethernet carries over IPv6. No runtime lets us forbid that a datagram is sent in fragments: a longer one would seem to get
+ * through, and be lost whenever one of them is. Whoever knows of a network that carries more says so.
+ */
+const unfragmentedBytesMax = 1_452;
 
 export interface UdpLinkOptions extends LinkOptions {
   /** The longest pause between attempts to reach a peer; default one second. */
@@ -77,6 +82,7 @@ export class UdpLink implements Driver {
       now: () => runtime.clock.now().mono,
       wall: () => runtime.clock.now().wall,
       datagramBytesMax: Math.min(socket.datagramBytesMax, options.mtuBytesMax ?? Infinity),
+      packetBytesMax: ({ host }) => options.mtuBytesMax ?? (isLoopback(host) ? Infinity : unfragmentedBytesMax),
       ...(options.trace === undefined ? {} : { trace: options.trace }),
       events: {
         onConnected: (peer, connection) => this.#opened(peer, connection),
@@ -292,6 +298,10 @@ export class UdpLink implements Driver {
   #now(): Millis {
     return this.#options.runtime.clock.now().mono;
   }
+}
+
+function isLoopback(host: string): boolean {
+  return host === "::1" || host.startsWith("127.");
 }
 
 function nothing(): void {}
