@@ -132,7 +132,8 @@ class AutoLink implements Link {
         this.#events.onMessage(from, message);
       },
       onUnreachable: (peer) => {
-        const choice = this.#choices.get(peer)!;
+        const choice = this.#choices.get(peer);
+        if (choice === undefined) return;
         // Somebody in between who does not let UDP through any more takes nobody away. That a connection of HTTP/2 breaks is
         // worth a hint, whatever is in use: the peer's system ends it at once when the process dies, and says nothing over UDP.
         if (choice.lost || driver === "udp" && this.#http2.carries(peer)) return;
@@ -144,7 +145,9 @@ class AutoLink implements Link {
   }
 
   #choose(peer: NodeId): void {
-    const choice = this.#choices.get(peer)!;
+    const choice = this.#choices.get(peer);
+    // It has come by itself, and nothing is sent to it.
+    if (choice === undefined) return;
     const openSince = this.#udp.openSince(peer);
     const carries = openSince !== null;
     if (choice.driver === "udp" && !carries) {
