@@ -8,6 +8,7 @@ import type { Millis, NodeId } from "../../core/ids.ts";
 import type { Message } from "../../core/message.ts";
 import { openHttp2Link } from "./http2.ts";
 import {
+  controlLane,
   type Driver,
   type DriverName,
   laneOf,
@@ -26,6 +27,15 @@ const retryMsMax = 30_000;
 const settledMs = 1_000;
 /** One heartbeat in so long goes both ways: HTTP/2 then knows that it works, and is not made anew for being silent. */
 const standbyMs = 1_000;
+/**
+ * On a way this short and clean nothing waits for a lost packet, and payloads in packets this short cost four times over UDP what
+ * they cost over HTTP/2. It has to be clearly otherwise before they change back: what is under way then overtakes what was before.
+ */
+const nearRttMs = 5;
+const cleanLossRatio = 0.0002;
+const shortBytes = 8_000;
+const farRttMs = 10;
+const lossyRatio = 0.001;
 /** Both drivers use one port number; the system picks one that is free for TCP. */
 const bindAttempts = 10;
 
@@ -39,6 +49,8 @@ export async function openAutoLink(options: LinkOptions, events: LinkEvents): Pr
 interface Choice {
   driver: DriverName;
   reason: string;
+  /** The way is short and clean: payloads go over HTTP/2 while UDP carries the rest. */
+  near: boolean;
   /** UDP has worked and then failed: it has to prove itself. */
   fellBack: boolean;
   standbyAt: Millis;
@@ -82,7 +94,14 @@ class AutoLink implements Link {
 
   open(peer: NodeId, address: string): void {
     if (!this.#choices.has(peer)) {
-      this.#choices.set(peer, { driver: "h2", reason: "UDP has not answered yet", fellBack: false, standbyAt: -Infinity, lost: false });
+      this.#choices.set(peer, {
+        driver: "h2",
+        reason: "UDP has not answered yet",
+        near: false,
+        fellBack: false,
+        standbyAt: -Infinity,
+        lost: false,
+      });
     }
     this.#udp.open(peer, address);
     this.#http2.open(peer, address);
@@ -93,7 +112,7 @@ class AutoLink implements Link {
     for (const receiver of to) {
       const choice = this.#choices.get(receiver);
       if (choice === undefined) continue;
-      const driver = choice.driver === "udp" && isBulk(message) && this.#http2.carries(receiver) ? "h2" : choice.driver;
+      const driver = this.#driverOf(choice, receiver, message);
       over[driver].push(receiver);
       if (driver === "udp" && message.kind === "heartbeat" && this.#isStandbyDue(choice)) over.h2.push(receiver);
     }
@@ -132,8 +151,7 @@ class AutoLink implements Link {
         this.#events.onMessage(from, message);
       },
       onUnreachable: (peer) => {
-        const choice = this.#choices.get(peer);
-        if (choice === undefined) return;
+        const choice = this.#choices.get(peer)!;
         // Somebody in between who does not let UDP through any more takes nobody away. That a connection of HTTP/2 breaks is
         // worth a hint, whatever is in use: the peer's system ends it at once when the process dies, and says nothing over UDP.
         if (choice.lost || driver === "udp" && this.#http2.carries(peer)) return;
@@ -146,7 +164,7 @@ class AutoLink implements Link {
 
   #choose(peer: NodeId): void {
     const choice = this.#choices.get(peer);
-    // It has come by itself, and nothing is sent to it.
+    // A peer may reach us that we have not been told to reach.
     if (choice === undefined) return;
     const openSince = this.#udp.openSince(peer);
     const carries = openSince !== null;
@@ -162,6 +180,14 @@ class AutoLink implements Link {
     }
   }
 
+  #driverOf({ driver, near }: Choice, receiver: NodeId, message: Message): DriverName {
+    if (driver === "h2") return driver;
+    const lane = laneOf(message);
+    // Odd lanes are for those who are behind: much at once, in no hurry.
+    const spares = lane % 2 === 1 || near && lane !== controlLane;
+    return spares && this.#http2.carries(receiver) ? "h2" : "udp";
+  }
+
   #isStandbyDue(choice: Choice): boolean {
     const now = this.#now();
     if (now - choice.standbyAt < standbyMs) return false;
@@ -171,7 +197,11 @@ class AutoLink implements Link {
 
   #checkLater(): void {
     this.#cancelCheck = this.#options.runtime.clock.wakeAt(this.#now() + checkMs, () => {
-      for (const peer of this.#choices.keys()) this.#choose(peer);
+      for (const stats of this.#udp.stats()) {
+        const choice = this.#choices.get(stats.peer)!;
+        choice.near = choice.near ? !isFar(stats) : isNear(stats);
+        this.#choose(stats.peer);
+      }
       this.#checkLater();
     });
   }
@@ -181,16 +211,19 @@ class AutoLink implements Link {
   }
 }
 
-/** What somebody asked for who is behind: much at once, in no hurry. */
-function isBulk(message: Message): boolean {
-  return laneOf(message) % 2 === 1;
+function isNear({ rttMs, lossRatio, mtuBytes }: PeerStats): boolean {
+  return rttMs !== null && rttMs < nearRttMs && lossRatio! < cleanLossRatio && mtuBytes! < shortBytes;
 }
 
-function both(udp: PeerStats, http2: PeerStats, { driver, reason }: Choice): PeerStats {
+function isFar({ rttMs, lossRatio, mtuBytes }: PeerStats): boolean {
+  return rttMs === null || rttMs > farRttMs || lossRatio! > lossyRatio || mtuBytes! >= shortBytes;
+}
+
+function both(udp: PeerStats, http2: PeerStats, { driver, reason, near }: Choice): PeerStats {
   return {
     ...udp,
     driver,
-    reason,
+    reason: driver === "udp" && near ? `${reason}, and HTTP/2 for payloads: the way is short and clean` : reason,
     sent: udp.sent + http2.sent,
     received: udp.received + http2.received,
     sentBytes: udp.sentBytes + http2.sentBytes,

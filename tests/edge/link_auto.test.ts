@@ -114,6 +114,30 @@ describe("of both drivers", () => {
     expect(a.link.stats()[0]).toMatchObject({ driver: "udp", sent: 121, dropped: 0, reconnects: 0, udp: { state: "open", failure: null } });
   });
 
+  test("payloads take HTTP/2 while the way is short and clean and packets are short, and UDP when it is long", async () => {
+    const noted = noting();
+    const a = await node(1, { driver: "auto", runtime: noted.runtime, mtuBytesMax: 1_452 });
+    const b = await node(2, { driver: "auto", mtuBytesMax: 1_452 });
+    const relay = await joinThrough(a, b);
+    open(relay, a, b);
+    chatter(a, b);
+    const proposes = (): number => b.heard.filter(({ message }) => message.kind === "propose").length;
+    const short = "UDP works, and HTTP/2 for payloads: the way is short and clean";
+    relay.delayAll(20);
+    await until("UDP is used for all", () => reason(a.link) === "UDP works" && a.link.stats()[0]!.rttMs! > 30);
+    const before = noted.streamed();
+    a.link.send({ to: [2], message: propose(1, 50_000) });
+    await until("it has come", () => proposes() === 1);
+    expect(noted.streamed() - before).toBeLessThan(25_000);
+    relay.delayAll(0);
+    // Other work on this machine may make a short way long.
+    await until("the way is found to be short", () => reason(a.link) === short, 30_000);
+    a.link.send({ to: [2], message: propose(2, 50_000) });
+    await until("it has come", () => proposes() === 2);
+    expect(noted.streamed() - before).toBeGreaterThan(50_000);
+    expect(driver(a.link)).toBe("udp");
+  }, 60_000);
+
   test("where UDP is not let through HTTP/2 carries from the first message on, and the operator can see why", async () => {
     const [a, b] = [await node(1, { driver: "auto" }), await node(2, { driver: "auto" })];
     const relay = await joinThrough(a, b);
