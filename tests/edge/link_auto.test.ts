@@ -151,6 +151,21 @@ describe("of both drivers", () => {
     expect(a.unreachable).toEqual([]);
   }, 20_000);
 
+  test("a member of the cluster that comes by itself, and goes, is heard and leaves nothing behind", async () => {
+    const [a, b] = [await node(1, { driver: "auto" }), await node(2, { driver: "auto" })];
+    // b has no reason to look for a: they have no group in common, or it has not come to that yet.
+    a.link.open(2, b.link.address);
+    await until("UDP is used", () => driver(a.link) === "udp");
+    a.link.send({ to: [2], message: ask(1) });
+    await until("it has come", () => b.heard.length === 1);
+    b.link.send({ to: [1], message: ask(2) });
+    await a.link.close();
+    const keys = new Map([1, 2].map((id) => [id, id === 1 ? [] : b.identity.roster.keysOf(id)]));
+    b.identity.roster.replace(keys);
+    await until("b is done with a", () => b.link.stats().length === 0);
+    expect([b.unreachable, b.heard.length]).toEqual([[], 1]);
+  }, 20_000);
+
   test("UDP shut off: HTTP/2 within 3 s, nobody is called unreachable; let through again: UDP again", async () => {
     const [a, b] = [await node(1, { driver: "auto" }), await node(2, { driver: "auto" })];
     const relay = await joinThrough(a, b);
