@@ -19,22 +19,22 @@ import {
   type PeerStats,
 } from "./link.ts";
 import { openUdpLink, type UdpLink } from "./udp/driver.ts";
+import type { Pulse } from "./udp/pulse.ts";
 
 const checkMs = 250;
 /** A way on which nothing comes back is tried again ever more rarely: who does not let UDP through today may tomorrow. */
 const retryMsMax = 30_000;
-/** After a fallback UDP has to work for so long before it is relied on again. */
+/** UDP has to work for so long before it is relied on again after a fallback, and before it is known how well it does. */
 const settledMs = 1_000;
 /** One heartbeat in so long goes both ways: HTTP/2 then knows that it works, and is not made anew for being silent. */
 const standbyMs = 1_000;
 /**
  * On a way this short and clean nothing waits for a lost packet, and payloads in packets this short cost four times over UDP what
- * they cost over HTTP/2. It has to be clearly otherwise before they change back: what is under way then overtakes what was before.
+ * they cost over HTTP/2. Only clear losses take them back: with each change some messages overtake others.
  */
 const nearRttMs = 5;
 const cleanLossRatio = 0.0002;
 const shortBytes = 8_000;
-const farRttMs = 10;
 const lossyRatio = 0.001;
 /** Both drivers use one port number; the system picks one that is free for TCP. */
 const bindAttempts = 10;
@@ -166,13 +166,12 @@ class AutoLink implements Link {
     const choice = this.#choices.get(peer);
     // A peer may reach us that we have not been told to reach.
     if (choice === undefined) return;
-    const openSince = this.#udp.openSince(peer);
-    const carries = openSince !== null;
+    const carries = this.#udp.carries(peer);
     if (choice.driver === "udp" && !carries) {
       choice.driver = "h2";
       choice.fellBack = true;
       choice.reason = `UDP failed: ${this.#udp.failure(peer)}`;
-    } else if (choice.driver === "h2" && carries && (!choice.fellBack || this.#now() - openSince >= settledMs)) {
+    } else if (choice.driver === "h2" && carries && (!choice.fellBack || this.#hasSettled(peer))) {
       choice.driver = "udp";
       choice.reason = choice.fellBack ? "UDP works again" : "UDP works";
     } else if (choice.driver === "h2" && !carries && this.#udp.failure(peer) !== "") {
@@ -188,6 +187,11 @@ class AutoLink implements Link {
     return spares && this.#http2.carries(receiver) ? "h2" : "udp";
   }
 
+  #hasSettled(peer: NodeId): boolean {
+    const openSince = this.#udp.openSince(peer);
+    return openSince !== null && this.#now() - openSince >= settledMs;
+  }
+
   #isStandbyDue(choice: Choice): boolean {
     const now = this.#now();
     if (now - choice.standbyAt < standbyMs) return false;
@@ -197,10 +201,11 @@ class AutoLink implements Link {
 
   #checkLater(): void {
     this.#cancelCheck = this.#options.runtime.clock.wakeAt(this.#now() + checkMs, () => {
-      for (const stats of this.#udp.stats()) {
-        const choice = this.#choices.get(stats.peer)!;
-        choice.near = choice.near ? !isFar(stats) : isNear(stats);
-        this.#choose(stats.peer);
+      for (const [peer, choice] of this.#choices) {
+        const pulse = this.#udp.pulse(peer);
+        // How long packets may be is found out first.
+        if (pulse !== null && this.#hasSettled(peer)) choice.near = choice.near ? !isLossy(pulse) : isNear(pulse);
+        this.#choose(peer);
       }
       this.#checkLater();
     });
@@ -211,12 +216,12 @@ class AutoLink implements Link {
   }
 }
 
-function isNear({ rttMs, lossRatio, mtuBytes }: PeerStats): boolean {
-  return rttMs !== null && rttMs < nearRttMs && lossRatio! < cleanLossRatio && mtuBytes! < shortBytes;
+function isNear({ rttMinMs, lossRatio, mtuBytes }: Pulse): boolean {
+  return rttMinMs < nearRttMs && lossRatio < cleanLossRatio && mtuBytes < shortBytes;
 }
 
-function isFar({ rttMs, lossRatio, mtuBytes }: PeerStats): boolean {
-  return rttMs === null || rttMs > farRttMs || lossRatio! > lossyRatio || mtuBytes! >= shortBytes;
+function isLossy({ lossRatio, mtuBytes }: Pulse): boolean {
+  return lossRatio > lossyRatio || mtuBytes >= shortBytes;
 }
 
 function both(udp: PeerStats, http2: PeerStats, { driver, reason, near }: Choice): PeerStats {

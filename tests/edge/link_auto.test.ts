@@ -114,7 +114,7 @@ describe("of both drivers", () => {
     expect(a.link.stats()[0]).toMatchObject({ driver: "udp", sent: 121, dropped: 0, reconnects: 0, udp: { state: "open", failure: null } });
   });
 
-  test("payloads take HTTP/2 while the way is short and clean and packets are short, and UDP when it is long", async () => {
+  test("payloads take HTTP/2 while the way is short and clean and packets are short, and UDP when it is long or loses some", async () => {
     const noted = noting();
     const a = await node(1, { driver: "auto", runtime: noted.runtime, mtuBytesMax: 1_452 });
     const b = await node(2, { driver: "auto", mtuBytesMax: 1_452 });
@@ -136,6 +136,8 @@ describe("of both drivers", () => {
     await until("it has come", () => proposes() === 2);
     expect(noted.streamed() - before).toBeGreaterThan(50_000);
     expect(driver(a.link)).toBe("udp");
+    relay.set("a", "b", { lossRatio: 0.3 });
+    await until("losses are noticed", () => reason(a.link) === "UDP works", 20_000);
   }, 60_000);
 
   test("where UDP is not let through HTTP/2 carries from the first message on, and the operator can see why", async () => {

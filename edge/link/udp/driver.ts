@@ -18,6 +18,7 @@ import { Endpoint } from "./endpoint.ts";
 import type { ConnectionListener } from "./held.ts";
 import { Incoming } from "./incoming.ts";
 import { UdpPeer } from "./peer.ts";
+import type { Pulse } from "./pulse.ts";
 import { Repeats, wordOf } from "./words.ts";
 
 const checkMs = 250;
@@ -148,6 +149,11 @@ export class UdpLink implements Driver {
   /** Null if there is no connection to the peer, or nothing comes back over it. */
   openSince(peer: NodeId): Millis | null {
     return this.#peers.get(peer)?.openSince ?? null;
+  }
+
+  /** What is known of the way to the peer; null while there is no connection. */
+  pulse(peer: NodeId): Pulse | null {
+    return this.#peers.get(peer)?.pulse ?? null;
   }
 
   /** Why the last one broke, or did not come to be; empty if none has failed since one was there. */
