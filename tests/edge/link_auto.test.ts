@@ -247,6 +247,24 @@ describe("over UDP", () => {
     expect(stats!.mtuBytes).toBeLessThanOrEqual(1_300);
   }, 30_000);
 
+  test("a peer that takes nothing costs 32 MiB and no more, and the others nothing", async () => {
+    const [a, b, c] = [await node(1, { driver: "udp" }), await node(2, { driver: "udp" }), await node(3, { driver: "udp" })];
+    const relay = await joinThrough(a, b);
+    open(relay, a, b);
+    a.link.open(3, c.link.address);
+    await until("both are connected", () => a.link.stats().every(({ connectedSince }) => connectedSince !== null));
+    relay.block("b", true);
+    for (let sequence = 1; sequence <= 100; sequence++) {
+      a.link.send({ to: [2, 3], message: propose(sequence, 500_000) });
+      await until("the other has it", () => c.heard.length === sequence);
+    }
+    const [toB, toC] = a.link.stats();
+    expect(toB!.queuedBytes).toBeGreaterThan(31 << 20);
+    expect(toB!.queuedBytes).toBeLessThanOrEqual(32 << 20);
+    expect(toB!.dropped).toBeGreaterThan(20);
+    expect(toC).toMatchObject({ sent: 100, dropped: 0 });
+  }, 30_000);
+
   test("a name is looked up again when its host does not answer any more", async () => {
     const [b, c] = [await node(2, { driver: "udp" }), await node(2, { driver: "udp", listen: { host: "127.0.0.2", port: 0 } })];
     let host = "127.0.0.3";

@@ -87,7 +87,7 @@ function measure(wish: Wish): boolean {
 const wish = parse(process.argv.slice(2));
 console.log(`seed ${wish.seed}`);
 const [word] = wish.words;
-if (word === "fuzz") process.exit(await fuzzOnNode({ ...wish, target: wish.target }) ? 0 : 1);
+if (word === "fuzz") process.exit((await fuzzOnNode("targets.ts", wish, "inherit")).code);
 if (word === "flood") process.exit(flood(wish.seed, wish.inputs, console.log).holds ? 0 : 1);
 if (word === "stalls") {
   for (const line of stallLines(wish.seed, wish.short ? "short" : "full")) console.log(line);

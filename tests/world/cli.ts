@@ -5,6 +5,7 @@
  *   --seeds N         so many seeds, from --from (default: a random one, printed)
  *   --from N
  *   --seconds S       virtual seconds with faults, of each seed (default: a few, drawn)
+ *   --link DRIVER     h2, udp or auto, in every seed (default: drawn)
  *   --without RULE    takes a rule away (repeatable); then a violation is what is hoped for
  *   --trace           what happens in the run
  *   --shrink          leaves out faults of a failing seed until none can be spared
@@ -14,6 +15,7 @@
  * Exit code: 0 if no seed failed, 1 if one did, 2 for a wrong call.
  */
 import type { Rule } from "../../core/rules.ts";
+import type { LinkDriver } from "../../edge/link/open.ts";
 import { allRules } from "./all_rules.ts";
 import { coverageLines } from "./buggify.ts";
 import { describeFault } from "./fault.ts";
@@ -29,6 +31,7 @@ interface Wish {
   seeds: number;
   from: number;
   seconds: number | null;
+  link: LinkDriver | null;
   without: Rule[];
   trace: boolean;
   shrink: boolean;
@@ -37,6 +40,7 @@ interface Wish {
 }
 
 const args = typeof Deno === "undefined" ? process.argv.slice(2) : Deno.args;
+const drivers: readonly LinkDriver[] = ["h2", "udp", "auto"];
 const tellEveryMs = 10_000;
 
 function exit(code: number): never {
@@ -54,6 +58,7 @@ function parse(): Wish {
     seeds: 100,
     from: Math.floor(Math.random() * 1_000_000_000),
     seconds: null,
+    link: null,
     without: [],
     trace: false,
     shrink: false,
@@ -77,6 +82,10 @@ function parse(): Wish {
         break;
       case "--seconds":
         wish.seconds = number(++at);
+        break;
+      case "--link":
+        wish.link = drivers.find((name) => name === args[at + 1]) ?? complain(`--link needs one of: ${drivers.join(", ")}`);
+        at++;
         break;
       case "--without": {
         const rule = allRules.find((name) => name === args[at + 1]);
@@ -104,7 +113,11 @@ function parse(): Wish {
 }
 
 function options(wish: Wish): PlanOptions {
-  return { without: wish.without, ...(wish.seconds === null ? {} : { seconds: wish.seconds }) };
+  return {
+    without: wish.without,
+    ...(wish.link === null ? {} : { link: wish.link }),
+    ...(wish.seconds === null ? {} : { seconds: wish.seconds }),
+  };
 }
 
 async function report(outcome: Outcome, wish: Wish): Promise<void> {

@@ -9,6 +9,7 @@ import type { Durability } from "../../core/node.ts";
 import type { Rule } from "../../core/rules.ts";
 import { parseTopology, type Topology, type TopologyInput } from "../../core/topology.ts";
 import { type CheckpointLimits, defaultCheckpointLimits } from "../../edge/checkpoints/checkpoints.ts";
+import type { LinkDriver } from "../../edge/link/open.ts";
 import { defaultServiceLimits, type ServiceLimits } from "../../services/limits.ts";
 import type { ClockFaults } from "../sim/clocks.ts";
 import { Prng } from "../sim/prng.ts";
@@ -44,6 +45,8 @@ export interface Plan {
   readonly durability: Durability;
   readonly segmentBytes: number;
   readonly checkpoints: CheckpointLimits;
+  /** What carries messages between nodes. */
+  readonly link: LinkDriver;
   readonly network: NetworkFaults;
   readonly disk: DiskFaults;
   readonly clock: ClockFaults;
@@ -58,6 +61,8 @@ export interface PlanOptions {
   readonly without?: readonly Rule[];
   /** How long faults last; default a few seconds, drawn. */
   readonly seconds?: number;
+  /** Default drawn. */
+  readonly link?: LinkDriver;
   readonly aim?: (plan: Plan, prng: Prng) => Plan;
 }
 
@@ -75,6 +80,7 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     durability,
     segmentBytes: prng.pick([1 << 15, 1 << 16, 1 << 18]),
     checkpoints: drawCheckpoints(prng.split("checkpoints")),
+    link: options.link ?? prng.split("link").pick(["h2", "udp", "auto"]),
     network: drawNetwork(prng.split("network")),
     disk: drawDisk(prng.split("disk")),
     clock: drawClock(prng.split("clock")),

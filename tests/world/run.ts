@@ -1,6 +1,7 @@
 /** One seed from beginning to end, and what came of it. */
 import { AssertionError } from "../../core/assert.ts";
 import type { Rule } from "../../core/rules.ts";
+import type { LinkDriver } from "../../edge/link/open.ts";
 import { Violation } from "../sim/oracle/violation.ts";
 import { drawPlan, type Plan, type PlanOptions } from "./plan.ts";
 import { World } from "./world.ts";
@@ -8,6 +9,7 @@ import { World } from "./world.ts";
 export interface Outcome {
   readonly seed: number;
   readonly without: readonly Rule[];
+  readonly link: LinkDriver;
   /** Null for a clean run. */
   readonly failure: Failure | null;
   readonly digest: string;
@@ -35,7 +37,7 @@ export async function runPlan(plan: Plan, trace: Trace | null = null): Promise<O
   } catch (error) {
     failure = tellError(error);
   }
-  return { seed: plan.seed, without: [...plan.without], failure, digest: world.digest, counts: countsOf(world) };
+  return { seed: plan.seed, without: [...plan.without], link: plan.link, failure, digest: world.digest, counts: countsOf(world) };
 }
 
 function tellError(error: unknown): Failure {
@@ -68,6 +70,6 @@ function countsOf(world: World): Record<string, number> {
 }
 
 /** The command that shows this run again. */
-export function replay({ seed, without }: Outcome): string {
-  return `bun tests/world/cli.ts --seed ${seed}${without.map((rule) => ` --without ${rule}`).join("")} --trace`;
+export function replay({ seed, without, link }: Outcome): string {
+  return `bun tests/world/cli.ts --seed ${seed} --link ${link}${without.map((rule) => ` --without ${rule}`).join("")} --trace`;
 }

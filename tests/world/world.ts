@@ -141,6 +141,7 @@ export class World {
       segmentBytes: plan.segmentBytes,
       without: plan.without,
       link: { host: `10.0.0.${machine.id}`, port: 4000 },
+      links: { driver: plan.link },
       identity: testIdentity(runtime.cryptography, plan.topology, machine.id),
       log: (sentence) => this.say(() => `n${machine.id} says: ${sentence}`),
       onFatal: (error) => this.#fatal(life, error),

@@ -1,4 +1,4 @@
-/** Which parts of this script have run, from V8's own counters: what makes a fuzzer learn where it has not been. On Node only. */
+/** Which parts of a script have run, from V8's own counters: what makes a fuzzer learn where it has not been. On Node only. */
 import { Session } from "node:inspector";
 import type { Coverage } from "./engine.ts";
 
@@ -10,7 +10,7 @@ interface Script {
   }[];
 }
 
-/** Of the scripts whose address is `url`. */
+/** Of the script at this address: the parser, and not the fuzzer. */
 export function v8Coverage(url: string): Coverage {
   const session = new Session();
   session.connect();

@@ -3,30 +3,38 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Bundles a script for Node and runs it there; says how it ended. Its output goes to `output`. */
-export async function onNode(
-  script: string,
-  args: readonly string[],
+export interface Fuzzing {
+  readonly seed: number;
+  readonly inputs: number;
+  /** One parser's name, or "all". */
+  readonly target: string;
+  readonly keep: boolean;
+}
+
+/** Of the parsers in a file of this folder. A code other than 0: an input broke one of them, and the output says which. */
+export async function fuzzOnNode(
+  parsers: "targets.ts" | "canary.ts",
+  { seed, inputs, target, keep }: Fuzzing,
   output: "inherit" | "pipe",
 ): Promise<{ readonly code: number; readonly text: string }> {
   const folder = mkdtempSync(join(tmpdir(), "carillon-wire-"));
   try {
-    const bundle = await Bun.build({ entrypoints: [new URL(script, import.meta.url).pathname], target: "node" });
-    const file = join(folder, "bundle.mjs");
-    await Bun.write(file, await bundle.outputs[0]!.text());
-    const child = Bun.spawn(["node", file, ...args], { stdout: output, stderr: "inherit" });
-    const text = output === "pipe" ? await new Response(child.stdout as ReadableStream).text() : "";
+    const [runner, code] = await Promise.all(["run.ts", parsers].map((file) => bundle(folder, file)));
+    const root = new URL("../../..", import.meta.url).pathname;
+    const args = [code!, root, String(inputs), String(seed), target, keep ? "keep" : ""];
+    const child = Bun.spawn(["node", runner!, ...args], { stdout: output, stderr: output });
+    const text = output === "pipe"
+      ? (await Promise.all([child.stdout, child.stderr].map((stream) => new Response(stream as ReadableStream).text()))).join("")
+      : "";
     return { code: await child.exited, text };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-/** False: an input broke a parser; it has been printed. */
-export async function fuzzOnNode(
-  { seed, inputs, target, keep }: { readonly seed: number; readonly inputs: number; readonly target: string; readonly keep: boolean },
-): Promise<boolean> {
-  const root = new URL("../../..", import.meta.url).pathname;
-  const { code } = await onNode("run.ts", [root, String(inputs), String(seed), target, keep ? "keep" : ""], "inherit");
-  return code === 0;
+async function bundle(folder: string, file: string): Promise<string> {
+  const made = await Bun.build({ entrypoints: [new URL(file, import.meta.url).pathname], target: "node" });
+  const path = join(folder, file.replace(".ts", ".mjs"));
+  await Bun.write(path, await made.outputs[0]!.text());
+  return path;
 }

@@ -1,18 +1,20 @@
 /**
- * Fuzzes the wire's parsers with V8's coverage: runs on Node, as a bundle that `bun tests/wire/cli.ts fuzz` makes and starts.
- * Arguments: the project's folder, inputs for each parser, the seed, a parser's name or "all", and "keep" to put inputs that
+ * Fuzzes parsers with V8's coverage: runs on Node, as a bundle that `bun tests/wire/cli.ts fuzz` makes and starts. The parsers are
+ * a bundle of their own, so that what they do can be told from what the fuzzer does. Arguments: that bundle, the project's folder, inputs for each parser, the seed, a parser's name or "all", and "keep" to put inputs that
  * went somewhere new into the corpus.
  */
+import { pathToFileURL } from "node:url";
 import { hashText } from "../../sim/prng.ts";
 import { Random } from "../../fuzz/random.ts";
 import { loadCorpus, saveCorpus } from "./corpus.ts";
 import { v8Coverage } from "./coverage.ts";
 import { fuzz } from "./engine.ts";
-import { targets } from "./targets.ts";
+import type { Target } from "./target.ts";
 
-const [root = "", inputs = "", seed = "", wanted = "all", keep = ""] = process.argv.slice(2);
+const [parsers = "", root = "", inputs = "", seed = "", wanted = "all", keep = ""] = process.argv.slice(2);
 const tellEveryMs = 5_000;
-const coverage = v8Coverage(import.meta.url);
+const { targets } = await import(parsers) as { readonly targets: readonly ((random: Random) => Target)[] };
+const coverage = v8Coverage(pathToFileURL(parsers).href);
 
 for (const make of targets) {
   const random = new Random(Number(seed));
@@ -38,5 +40,5 @@ for (const make of targets) {
         result.slowestMs.toFixed(1)
       } ms`,
   );
-  if (keep === "keep") saveCorpus(root, target.name, result.corpus);
+  if (keep === "keep" && !target.keyed) saveCorpus(root, target.name, result.corpus);
 }
