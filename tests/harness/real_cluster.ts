@@ -187,17 +187,17 @@ export class RealCluster implements AsyncDisposable {
       (_, index) => new RealNode(`n${index + 1}`, [ports[index]!, ports[index + count]!], directory, commands[index % commands.length]!),
     );
     const relay = options.relay ? await Relay.start(new Map(nodes.map(({ name, linkPort }) => [name, linkPort]))) : null;
-    const keys = new Map<string, string>();
-    for (const node of nodes) {
-      const { privateKey, publicKey } = newNodeKey();
-      await mkdir(node.directory);
-      await writeFile(node.keyFile, privateKey, { mode: 0o600 });
-      keys.set(node.name, publicKey);
-    }
+    const made = new Map(nodes.map((node) => [node, newNodeKey()]));
+    const keys = new Map([...made].map(([node, { publicKey }]) => [node.name, publicKey]));
     for (const node of nodes) await writeFile(node.config, configOf(node, nodes, { ...options, keys, relay }));
     const cluster = new RealCluster(nodes, directory, relay);
     try {
       await options.beforeStart?.(nodes);
+      // What is done before may put another file system there.
+      for (const [node, { privateKey }] of made) {
+        await mkdir(node.directory, { recursive: true });
+        await writeFile(node.keyFile, privateKey, { mode: 0o600 });
+      }
       for (const node of nodes) node.start();
       await cluster.ready();
     } catch (error) {
