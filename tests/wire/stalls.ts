@@ -69,7 +69,8 @@ function stalledShare(seed: number, { loss, rttMs, packetsPerSecond }: Setting, 
   net.run(forMs + 10 * rttMs);
   let sum = 0;
   for (const lane of lanes.values()) sum += lane.stalledMs;
-  return sum / lanes.size / (forMs - warmUpMs);
+  // What still waits at the end is counted beyond it.
+  return Math.min(1, sum / lanes.size / (forMs - warmUpMs));
 }
 
 /** The messages of one stream, in order: when each was due, and what was late in all. */

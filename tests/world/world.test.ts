@@ -88,10 +88,10 @@ suite("planted bugs", () => {
 
 suite("one seed is one history", () => {
   test("run twice", async () => {
-    const first = await runSeed(4);
-    const second = await runSeed(4);
+    const first = await runSeed(11);
+    const second = await runSeed(11);
     expect(second).toEqual(first);
-    expect((await runSeed(5)).digest).not.toBe(first.digest);
+    expect((await runSeed(8)).digest).not.toBe(first.digest);
   }, 120_000);
 
   test("in Bun, Deno and Node", async () => {
