@@ -2,9 +2,10 @@
 import { getRandomValues } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Fetch, HttpServer, Runtime } from "../runtime.ts";
+import { resolve } from "./addresses.ts";
 import { newClock } from "./clock.ts";
 import { cryptography } from "./cryptography.ts";
-import { openDatagrams, resolve } from "./datagrams.ts";
+import { openDatagrams } from "./datagrams.ts";
 import { openDisk } from "./disk.ts";
 import { openStream } from "./http2_stream.ts";
 import { cannotListen } from "./listen.ts";

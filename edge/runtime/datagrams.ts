@@ -6,10 +6,9 @@
  * pieces where the system knows that, and is put together again at the other end.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
 import type { Datagram, DatagramEvents, DatagramSocket } from "../runtime.ts";
-import { mappedAddress, plainAddress } from "./addresses.ts";
+import { mappedAddress, ownAddress, plainAddress } from "./addresses.ts";
 import { deliver } from "./deliver.ts";
 import { cannotListen } from "./listen.ts";
 
@@ -18,16 +17,17 @@ const bufferBytes = 4 << 20;
 /** What UDP over IPv4 holds. */
 const datagramBytesMax = 65_507;
 
-export function openDatagrams(
+export async function openDatagrams(
   { host, port }: { readonly host: string; readonly port: number },
   events: DatagramEvents,
 ): Promise<DatagramSocket> {
-  return new Promise((resolve, reject) => {
-    const type = isIPv6(host) ? "udp6" : "udp4";
+  const address = await ownAddress({ host, port });
+  return await new Promise((resolve, reject) => {
+    const type = isIPv6(address) ? "udp6" : "udp4";
     const socket = createSocket({ type, recvBufferSize: bufferBytes, sendBufferSize: bufferBytes, lookup: asItIs });
     const refused = (error: Error): void => reject(cannotListen({ host, port }, error));
     socket.once("error", refused);
-    socket.bind({ address: host, port }, () => {
+    socket.bind({ address, port }, () => {
       socket.off("error", refused);
       // A peer's system that says it does not listen is no failure of this socket.
       socket.on("error", (error) => events.onTrouble(error.message));
@@ -48,11 +48,6 @@ export function openDatagrams(
       deliver(events, { host: plainAddress(address), port, bytes });
     });
   });
-}
-
-/** Null if there is no such name now. */
-export async function resolve(host: string): Promise<string | null> {
-  return await lookup(host).then(({ address }) => address, () => null);
 }
 
 type Send = (datagrams: readonly Datagram[]) => void;

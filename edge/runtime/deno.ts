@@ -2,9 +2,9 @@
 import { getRandomValues } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Fetch, HttpServer, Runtime } from "../runtime.ts";
+import { resolve } from "./addresses.ts";
 import { newClock } from "./clock.ts";
 import { cryptography } from "./cryptography.ts";
-import { resolve } from "./datagrams.ts";
 import { openDatagrams } from "./deno_datagrams.ts";
 import { openDisk } from "./disk.ts";
 import { openFetchStream } from "./fetch_stream.ts";

@@ -3,20 +3,20 @@
  * hold some 200 KiB, and no way to ask for larger ones.
  */
 import type { DatagramEvents, DatagramSocket } from "../runtime.ts";
-import { mappedAddress, plainAddress } from "./addresses.ts";
+import { mappedAddress, ownAddress, plainAddress } from "./addresses.ts";
 import { deliver } from "./deliver.ts";
 import { cannotListen } from "./listen.ts";
 
 /** Longer datagrams are cut off. A buffer that holds all there may be makes every one of them nine times as slow. */
 const datagramBytesMax = 2_048;
 
-// deno-lint-ignore require-await
 export async function openDatagrams(
   { host, port }: { readonly host: string; readonly port: number },
   events: DatagramEvents,
 ): Promise<DatagramSocket> {
-  const socket = bind(host, port);
-  const nameOf = host.includes(":") ? mappedAddress : (host: string): string => host;
+  const address = await ownAddress({ host, port });
+  const socket = bind(address, port);
+  const nameOf = address.includes(":") ? mappedAddress : (host: string): string => host;
   let closed = false;
   const receive = async (): Promise<void> => {
     while (!closed) {

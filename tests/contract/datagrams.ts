@@ -8,6 +8,7 @@ export function datagrams(runtime: Runtime): void {
   test("datagrams: one that is too long or refused takes no other with it", () => troubled(runtime));
   test("datagrams: a socket for both kinds of address calls IPv4 by its plain name", () => bothKinds(runtime));
   test("datagrams: a port that is taken cannot be bound", () => taken(runtime));
+  test("datagrams: a socket can be bound by name", () => named(runtime));
   test("datagrams: names become addresses, or nothing", () => names(runtime));
 }
 
@@ -99,6 +100,16 @@ async function taken(runtime: Runtime): Promise<void> {
   await socket.close();
   const again = await listen(runtime, "127.0.0.1", socket.port);
   await again.socket.close();
+}
+
+async function named(runtime: Runtime): Promise<void> {
+  const [a, b] = [await listen(runtime, "localhost"), await listen(runtime, "localhost")];
+  const host = await runtime.resolve("localhost");
+  a.socket.send([{ host: host!, port: b.socket.port, bytes: filled(3, 1) }]);
+  await eventually("it has come", () => b.heard.length === 1);
+  await Promise.all([a.socket.close(), b.socket.close()]);
+  const error = await rejects(listen(runtime, "nobody.invalid"), "config");
+  equal(error.message, "Cannot listen on nobody.invalid:0: no host of that name is known");
 }
 
 async function names(runtime: Runtime): Promise<void> {
