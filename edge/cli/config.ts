@@ -31,7 +31,7 @@ export async function check(call: Call): Promise<number> {
 async function keyWarnings({ self, link, keyFile, keys }: Config): Promise<string[]> {
   if (link === null) return [];
   if (!await isThere(keyFile)) return [`there is no key file ${keyFile} here; where the node is to start, "carillon init" makes it`];
-  checkListed(self, await readKeyFile(keyFile, runtime.cryptography), keys.get(self) ?? [], keyFile);
+  checkListed(self, await readKeyFile(keyFile, runtime.cryptography), keys, keyFile);
   return [];
 }
 

@@ -1,5 +1,6 @@
 /** carillon doctor: asks every node it can reach what it sees, and explains it. */
 import type { Carillon } from "../../services/api.ts";
+import { documentsOf, parseDocument, textOf } from "../client/items.ts";
 import { linksOf } from "../client/links.ts";
 import { type Call, exits } from "./command.ts";
 import { timeoutOf, urlsOf, withNode } from "./connect.ts";
@@ -34,7 +35,7 @@ async function examine(call: Call, name: string, urls: readonly string[]): Promi
 
 async function ask(carillon: Carillon, name: string, url: string): Promise<Report> {
   const signal = AbortSignal.timeout(nodeMs);
-  const { node, notReady, durability } = await carillon.status({ timeoutMs: nodeMs });
+  const { node, durability } = await carillon.status({ timeoutMs: nodeMs });
   if (node !== name) return unanswered(name, url, `it is node ${node} that answers there`);
   const askedAt = Date.now();
   const links = await linksOf(carillon, signal);
@@ -44,7 +45,7 @@ async function ask(carillon: Carillon, name: string, url: string): Promise<Repor
     name,
     url,
     trouble: null,
-    notReady,
+    notReady: await failedChecks(carillon, signal),
     durability,
     links,
     clockAheadMs: links.at - (askedAt + answeredAt) / 2,
@@ -53,6 +54,13 @@ async function ask(carillon: Carillon, name: string, url: string): Promise<Repor
     syncs: syncsIn(metrics),
     diskFull: isDiskFullIn(metrics),
   };
+}
+
+/** What `/readyz` has against it: more than what `/v1/cluster` says, since there the node's lag and its journal count as well. */
+async function failedChecks(carillon: Carillon, signal: AbortSignal): Promise<string[]> {
+  const answer = await carillon.fetch(new Request("http://node/readyz?verbose", { signal }));
+  const checks = documentsOf(parseDocument(await answer.text()), "checks");
+  return checks.filter(({ ok }) => ok !== true).map((check) => `${textOf(check, "name")}: ${textOf(check, "reason")}`);
 }
 
 function unanswered(name: string, url: string, trouble: string): Report {

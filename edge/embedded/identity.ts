@@ -113,7 +113,7 @@ async function heldBy(
   }
   const place = privateKey === undefined ? path! : "its private key";
   const held = privateKey === undefined ? await readKeyFile(path!, cryptography) : parseKeyFile(privateKey, place, cryptography);
-  checkListed(name, held, keys.get(name) ?? [], place);
+  checkListed(name, held, keys, place);
   return held;
 }
 

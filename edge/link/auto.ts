@@ -8,6 +8,7 @@ import type { Millis, NodeId } from "../../core/ids.ts";
 import type { Message } from "../../core/message.ts";
 import { openHttp2Link } from "./http2.ts";
 import {
+  controlLane,
   type Driver,
   type DriverName,
   laneOf,
@@ -18,14 +19,23 @@ import {
   type PeerStats,
 } from "./link.ts";
 import { openUdpLink, type UdpLink } from "./udp/driver.ts";
+import type { Pulse } from "./udp/pulse.ts";
 
 const checkMs = 250;
 /** A way on which nothing comes back is tried again ever more rarely: who does not let UDP through today may tomorrow. */
 const retryMsMax = 30_000;
-/** After a fallback UDP has to work for so long before it is relied on again. */
+/** UDP has to work for so long before it is relied on again after a fallback, and before it is known how well it does. */
 const settledMs = 1_000;
 /** One heartbeat in so long goes both ways: HTTP/2 then knows that it works, and is not made anew for being silent. */
 const standbyMs = 1_000;
+/**
+ * On a way this short and clean nothing waits for a lost packet, and payloads in packets this short cost four times over UDP what
+ * they cost over HTTP/2. Only clear losses take them back: with each change some messages overtake others.
+ */
+const nearRttMs = 5;
+const cleanLossRatio = 0.0002;
+const shortBytes = 8_000;
+const lossyRatio = 0.001;
 /** Both drivers use one port number; the system picks one that is free for TCP. */
 const bindAttempts = 10;
 
@@ -39,6 +49,8 @@ export async function openAutoLink(options: LinkOptions, events: LinkEvents): Pr
 interface Choice {
   driver: DriverName;
   reason: string;
+  /** The way is short and clean: payloads go over HTTP/2 while UDP carries the rest. */
+  near: boolean;
   /** UDP has worked and then failed: it has to prove itself. */
   fellBack: boolean;
   standbyAt: Millis;
@@ -82,7 +94,14 @@ class AutoLink implements Link {
 
   open(peer: NodeId, address: string): void {
     if (!this.#choices.has(peer)) {
-      this.#choices.set(peer, { driver: "h2", reason: "UDP has not answered yet", fellBack: false, standbyAt: -Infinity, lost: false });
+      this.#choices.set(peer, {
+        driver: "h2",
+        reason: "UDP has not answered yet",
+        near: false,
+        fellBack: false,
+        standbyAt: -Infinity,
+        lost: false,
+      });
     }
     this.#udp.open(peer, address);
     this.#http2.open(peer, address);
@@ -93,7 +112,7 @@ class AutoLink implements Link {
     for (const receiver of to) {
       const choice = this.#choices.get(receiver);
       if (choice === undefined) continue;
-      const driver = choice.driver === "udp" && isBulk(message) && this.#http2.carries(receiver) ? "h2" : choice.driver;
+      const driver = this.#driverOf(choice, receiver, message);
       over[driver].push(receiver);
       if (driver === "udp" && message.kind === "heartbeat" && this.#isStandbyDue(choice)) over.h2.push(receiver);
     }
@@ -144,19 +163,33 @@ class AutoLink implements Link {
   }
 
   #choose(peer: NodeId): void {
-    const choice = this.#choices.get(peer)!;
-    const openSince = this.#udp.openSince(peer);
-    const carries = openSince !== null;
+    const choice = this.#choices.get(peer);
+    // A peer may reach us that we have not been told to reach.
+    if (choice === undefined) return;
+    const carries = this.#udp.carries(peer);
     if (choice.driver === "udp" && !carries) {
       choice.driver = "h2";
       choice.fellBack = true;
       choice.reason = `UDP failed: ${this.#udp.failure(peer)}`;
-    } else if (choice.driver === "h2" && carries && (!choice.fellBack || this.#now() - openSince >= settledMs)) {
+    } else if (choice.driver === "h2" && carries && (!choice.fellBack || this.#hasSettled(peer))) {
       choice.driver = "udp";
       choice.reason = choice.fellBack ? "UDP works again" : "UDP works";
     } else if (choice.driver === "h2" && !carries && this.#udp.failure(peer) !== "") {
       choice.reason = `UDP failed: ${this.#udp.failure(peer)}`;
     }
+  }
+
+  #driverOf({ driver, near }: Choice, receiver: NodeId, message: Message): DriverName {
+    if (driver === "h2") return driver;
+    const lane = laneOf(message);
+    // Odd lanes are for those who are behind: much at once, in no hurry.
+    const spares = lane % 2 === 1 || near && lane !== controlLane;
+    return spares && this.#http2.carries(receiver) ? "h2" : "udp";
+  }
+
+  #hasSettled(peer: NodeId): boolean {
+    const openSince = this.#udp.openSince(peer);
+    return openSince !== null && this.#now() - openSince >= settledMs;
   }
 
   #isStandbyDue(choice: Choice): boolean {
@@ -168,7 +201,12 @@ class AutoLink implements Link {
 
   #checkLater(): void {
     this.#cancelCheck = this.#options.runtime.clock.wakeAt(this.#now() + checkMs, () => {
-      for (const peer of this.#choices.keys()) this.#choose(peer);
+      for (const [peer, choice] of this.#choices) {
+        const pulse = this.#udp.pulse(peer);
+        // How long packets may be is found out first.
+        if (pulse !== null && this.#hasSettled(peer)) choice.near = choice.near ? !isLossy(pulse) : isNear(pulse);
+        this.#choose(peer);
+      }
       this.#checkLater();
     });
   }
@@ -178,16 +216,19 @@ class AutoLink implements Link {
   }
 }
 
-/** What somebody asked for who is behind: much at once, in no hurry. */
-function isBulk(message: Message): boolean {
-  return laneOf(message) % 2 === 1;
+function isNear({ rttMinMs, lossRatio, mtuBytes }: Pulse): boolean {
+  return rttMinMs < nearRttMs && lossRatio < cleanLossRatio && mtuBytes < shortBytes;
 }
 
-function both(udp: PeerStats, http2: PeerStats, { driver, reason }: Choice): PeerStats {
+function isLossy({ lossRatio, mtuBytes }: Pulse): boolean {
+  return lossRatio > lossyRatio || mtuBytes >= shortBytes;
+}
+
+function both(udp: PeerStats, http2: PeerStats, { driver, reason, near }: Choice): PeerStats {
   return {
     ...udp,
     driver,
-    reason,
+    reason: driver === "udp" && near ? `${reason}, and HTTP/2 for payloads: the way is short and clean` : reason,
     sent: udp.sent + http2.sent,
     received: udp.received + http2.received,
     sentBytes: udp.sentBytes + http2.sentBytes,

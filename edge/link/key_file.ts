@@ -63,13 +63,27 @@ export async function dropKeys(
   return { keys, dropped: held.filter((pair) => !isListed(pair)).map(({ publicKey }) => keyText(publicKey)) };
 }
 
-/** Throws CarillonError `config` unless one of the held keys is listed for the node. */
-export function checkListed(name: string, held: readonly KeyPair[], listed: readonly string[], place: string): void {
-  if (held.some(({ publicKey }) => listed.includes(keyText(publicKey)))) return;
+/** Throws CarillonError `config` unless one of the held keys is listed for the node. `keys`: of all nodes, by name. */
+export function checkListed(
+  name: string,
+  held: readonly KeyPair[],
+  keys: ReadonlyMap<string, readonly string[]>,
+  place: string,
+): void {
+  const texts = held.map(({ publicKey }) => keyText(publicKey));
+  const listed = keys.get(name) ?? [];
+  if (texts.some((key) => listed.includes(key))) return;
+  const owner = [...keys].find(([, others]) => texts.some((key) => others.includes(key)));
   throw new CarillonError(
     "config",
-    `Cannot be node "${name}": ${place} holds ${textsOf(held)}, and ${listed.length === 0 ? "no key is" : `${listed.join(", ")} is`} ` +
-      `listed for it; put its own line there on every node, key = "${keyText(held[0]!.publicKey)}", or name the right file with node.key`,
+    owner === undefined
+      ? `Cannot be node "${name}": ${place} holds ${texts.join(", ")}, and ${
+        listed.length === 0 ? "no key is" : `${listed.join(", ")} is`
+      } ` +
+        `listed for it; put its own line there on every node, key = "${texts[0]}", or name the right file with node.key`
+      : `Cannot be node "${name}": ${place} holds the key of node "${
+        owner[0]
+      }"; name its own directory with node.data, or its own file with node.key`,
   );
 }
 

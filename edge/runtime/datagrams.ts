@@ -10,6 +10,7 @@ import { lookup } from "node:dns/promises";
 import { isIPv6 } from "node:net";
 import type { Datagram, DatagramEvents, DatagramSocket } from "../runtime.ts";
 import { mappedAddress, plainAddress } from "./addresses.ts";
+import { deliver } from "./deliver.ts";
 import { cannotListen } from "./listen.ts";
 
 /** The system's default of about 200 KiB loses what comes while a turn of the event loop takes long. */
@@ -44,7 +45,7 @@ export function openDatagrams(
       });
     });
     socket.on("message", (bytes: Uint8Array, { address, port }: RemoteInfo) => {
-      events.onDatagram({ host: plainAddress(address), port, bytes });
+      deliver(events, { host: plainAddress(address), port, bytes });
     });
   });
 }

@@ -4,6 +4,7 @@
  */
 import type { DatagramEvents, DatagramSocket } from "../runtime.ts";
 import { mappedAddress, plainAddress } from "./addresses.ts";
+import { deliver } from "./deliver.ts";
 import { cannotListen } from "./listen.ts";
 
 /** Longer datagrams are cut off. A buffer that holds all there may be makes every one of them nine times as slow. */
@@ -22,7 +23,7 @@ export async function openDatagrams(
       try {
         const [bytes, from] = await socket.receive(new Uint8Array(datagramBytesMax));
         const { hostname, port } = from as Deno.NetAddr;
-        events.onDatagram({ host: plainAddress(hostname), port, bytes });
+        deliver(events, { host: plainAddress(hostname), port, bytes });
       } catch (error) {
         if (closed) return;
         events.onTrouble((error as Error).message);

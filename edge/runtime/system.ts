@@ -3,6 +3,7 @@
  * builtins that Bun, Deno and Node all have; only the command line, the build and key files use it, the product's hot paths never.
  */
 import { spawn } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { appendFile, mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -241,26 +242,49 @@ function ownCommand(): string[] {
 /** The program that runs this one: a runtime, or the compiled binary itself. */
 export const executable: string = process.execPath;
 
-/** Whether 127.0.0.1:`port` can be listened on now; port 0 never tells. */
-export function portIsFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
+/** Whether 127.0.0.1:`port` can be listened on now, over TCP and UDP; port 0 never tells. */
+export async function portIsFree(port: number): Promise<boolean> {
+  const held = await holdPort(port);
+  await held?.release();
+  return held !== null;
 }
 
-/** So many different ports that are free at this moment. */
+/** So many different ports that are free at this moment, for TCP and UDP. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
+  // All are held until there are enough: else one would be found twice.
+  const held: { readonly port: number; release(): Promise<void> }[] = [];
   try {
-    return await Promise.all(servers.map((server) =>
-      new Promise<number>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
-      })
-    ));
+    for (let attempt = 0; held.length < count && attempt < count + 100; attempt++) {
+      const next = await holdPort(0);
+      if (next !== null) held.push(next);
+    }
+    return held.map(({ port }) => port);
   } finally {
-    await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    await Promise.all(held.map((one) => one.release()));
   }
+}
+
+/** Null if somebody has it. */
+async function holdPort(wanted: number): Promise<{ readonly port: number; release(): Promise<void> } | null> {
+  const server = createServer();
+  const listens = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(wanted, "127.0.0.1", () => resolve(true));
+  });
+  if (!listens) return null;
+  const { port } = server.address() as { port: number };
+  const socket = createSocket("udp4");
+  const bound = await new Promise<boolean>((resolve) => {
+    socket.once("error", () => resolve(false));
+    socket.bind(port, "127.0.0.1", () => resolve(true));
+  });
+  const release = async (): Promise<void> => {
+    await Promise.all([
+      new Promise<void>((resolve) => socket.close(() => resolve())),
+      new Promise<void>((resolve) => server.close(() => resolve())),
+    ]);
+  };
+  if (bound) return { port, release };
+  await release();
+  return null;
 }

@@ -4,7 +4,20 @@ import { failSync, slowSync } from "./disk_faults.ts";
 import { cutShort, type Damage, damageWhileDown, flipBeside, flipBit, tornTail } from "./file_damage.ts";
 import { noTampering } from "../harness/tamper.ts";
 import type { Load } from "./load.ts";
-import { bridge, deafen, farAway, hangUps, isolate, type Meddle, meddle, minority, mute, oneWay } from "./network_faults.ts";
+import {
+  badForDatagrams,
+  bridge,
+  deafen,
+  farAway,
+  hangUps,
+  isolate,
+  type Meddle,
+  meddle,
+  minority,
+  mute,
+  oneWay,
+  shutUdp,
+} from "./network_faults.ts";
 import { killAll, killAndRestart, pauseAndResume } from "./scenarios.ts";
 
 export interface Outcome {
@@ -51,6 +64,8 @@ export const kinds: readonly Kind[] = [
   network("one way", oneWay),
   network("resets", hangUps, 1_500),
   network("far away", farAway),
+  network("UDP shut off", shutUdp),
+  network("bad for datagrams", badForDatagrams),
   damage("torn tail", tornTail),
   damage("cut short", cutShort),
   damage("flipped bit", flipBit),

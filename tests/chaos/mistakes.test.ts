@@ -1,7 +1,8 @@
 /** Mistakes of whoever runs it: a directory of another cluster, a copied one, a stranger at a node's address. None does harm. */
 import { expect, test } from "bun:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cp, rename } from "node:fs/promises";
+import { cp, mkdir, rename } from "node:fs/promises";
+import { join } from "node:path";
 import { builtCommand, RealCluster, type RealNode } from "../harness/real_cluster.ts";
 import { checkNotes } from "./check.ts";
 import { acknowledged, caughtUp, startLoad } from "./scenarios.ts";
@@ -30,6 +31,9 @@ test("the directory of another node or cluster is refused by name, and a node of
   await second.kill();
   await cp(second.directory, third.directory, { recursive: true });
   second.start();
+  expect(await refusal(third)).toContain(`Cannot be node "n3": ${third.keyFile} holds the key of node "n2"`);
+  // With a key of its own it is still another's directory.
+  await cp(join(kept, "node.key"), third.keyFile);
   expect(await refusal(third)).toContain(`Cannot use "${third.directory}": it belongs to node 2, not 3`);
   rmSync(third.directory, { recursive: true });
 
@@ -40,13 +44,15 @@ test("the directory of another node or cluster is refused by name, and a node of
   rmSync(third.directory, { recursive: true });
 
   // With a directory of its own it runs, and hears from nobody.
+  await mkdir(third.directory);
+  await cp(join(kept, "node.key"), third.keyFile);
   third.start();
   await second.ready();
   await acknowledged(cluster, load, 50, 20_000);
   // What a node says while it runs may be told as JSON.
   const said = (): string => cluster.nodes.map(({ output }) => output).join("").replaceAll('\\"', '"');
   const deadline = performance.now() + 10_000;
-  while (!said().includes(`it belongs to cluster "elsewhere" and this is "carillon"`)) {
+  while (!said().includes("it means another node, a key we do not have, or another cluster")) {
     if (performance.now() > deadline) throw new Error(`Cannot find a word about the stranger in:\n${said()}`);
     await Bun.sleep(50);
   }

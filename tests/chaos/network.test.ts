@@ -2,7 +2,20 @@
 import { expect, test } from "bun:test";
 import { builtCommand, RealCluster } from "../harness/real_cluster.ts";
 import { checkNotes } from "./check.ts";
-import { bridge, deafen, farAway, hangUps, isolate, type Meddle, meddle, minority, mute, oneWay } from "./network_faults.ts";
+import {
+  badForDatagrams,
+  bridge,
+  deafen,
+  farAway,
+  hangUps,
+  isolate,
+  type Meddle,
+  meddle,
+  minority,
+  mute,
+  oneWay,
+  shutUdp,
+} from "./network_faults.ts";
 import { startLoad } from "./scenarios.ts";
 
 /** Wall-clock bounds are generous: the machine that runs this may be busy. What is measured is printed. */
@@ -32,6 +45,10 @@ test("a coordinator that is deaf, mute or cut off, and paths that go one way onl
     ["connections reset", hangUps, "coordinator"],
     ["far away", farAway, "other"],
   ]);
+}, 90_000);
+
+test("a coordinator whose datagrams are not let through any more, and paths that are bad for datagrams", async () => {
+  await underLoad(3, [["UDP of the coordinator shut off", shutUdp, "coordinator"], ["bad for datagrams", badForDatagrams, "other"]]);
 }, 90_000);
 
 test("five nodes: the coordinator on the small side, then another", async () => {

@@ -55,6 +55,18 @@ export const farAway: Meddle = (relay, _, { nodes }) => {
   }
 };
 
+/** Somebody in between does not let the victim's datagrams through. */
+export const shutUdp: Meddle = (relay, { name }) => relay.block(name, true);
+
+/** Datagrams are lost, overtake each other, and fit only if they are short. */
+export const badForDatagrams: Meddle = (relay, _, { nodes }) => {
+  for (const from of nodes) {
+    for (const to of nodes) {
+      if (from !== to) relay.set(from.name, to.name, { lossRatio: 0.05, delayMs: 5, jitterMs: 5, datagramBytesMax: 1_250 });
+    }
+  }
+};
+
 function pick(nodes: readonly RealNode[], except: RealNode): RealNode {
   const others = nodes.filter((node) => node !== except);
   return others[Math.floor(Math.random() * others.length)]!;

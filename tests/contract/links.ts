@@ -1,17 +1,19 @@
 /** What a link between nodes promises, on this runtime's own server and client. */
 import type { Message } from "../../core/message.ts";
 import { parseTopology } from "../../core/topology.ts";
-import { openHttp2Link } from "../../edge/link/http2.ts";
 import { keyText } from "../../edge/link/identity.ts";
 import type { Link } from "../../edge/link/link.ts";
+import { type LinkDriver, openLink } from "../../edge/link/open.ts";
 import type { Runtime } from "../../edge/runtime.ts";
 import { testIdentity, testKey } from "../harness/identity.ts";
 import { equal, eventually, ok, test } from "./check.ts";
 
 export function links(runtime: Runtime): void {
-  test("links: messages cross both ways, small ones and large ones", () => crossing(runtime));
   test("links: a key that is not listed is refused, and both sides say so", () => refused(runtime));
-  test("links: a peer that comes back is found again", () => returning(runtime));
+  for (const driver of ["h2", "udp", "auto"] satisfies LinkDriver[]) {
+    test(`links: over ${driver} messages cross both ways, small ones and large ones`, () => crossing(runtime, driver));
+    test(`links: over ${driver} a peer that comes back is found again`, () => returning(runtime, driver));
+  }
 }
 
 const topology = parseTopology({ nodes: [{ name: "a" }, { name: "b" }] });
@@ -24,13 +26,24 @@ interface End {
   readonly notices: string[];
 }
 
-async function end(runtime: Runtime, self: number, options: { readonly key?: number; readonly port?: number } = {}): Promise<End> {
+interface EndOptions {
+  readonly driver?: LinkDriver;
+  readonly key?: number;
+  readonly port?: number;
+}
+
+async function end(runtime: Runtime, self: number, options: EndOptions = {}): Promise<End> {
   const heard: Message[] = [];
   const unreachable: number[] = [];
   const notices: string[] = [];
   const { cryptography } = runtime;
   const identity = { ...testIdentity(cryptography, topology, self), keys: [testKey(cryptography, options.key ?? self)] };
-  const link = await openHttp2Link({ runtime, topology, identity, listen: { host: "127.0.0.1", port: options.port ?? 0 } }, {
+  const link = await openLink(options.driver ?? "h2", {
+    runtime,
+    topology,
+    identity,
+    listen: { host: "127.0.0.1", port: options.port ?? 0 },
+  }, {
     onMessage: (_, message) => heard.push(message),
     onUnreachable: (peer) => unreachable.push(peer),
     onNotice: (sentence) => notices.push(sentence),
@@ -38,8 +51,8 @@ async function end(runtime: Runtime, self: number, options: { readonly key?: num
   return { link, heard, unreachable, notices };
 }
 
-async function crossing(runtime: Runtime): Promise<void> {
-  const [a, b] = [await end(runtime, 1), await end(runtime, 2)];
+async function crossing(runtime: Runtime, driver: LinkDriver): Promise<void> {
+  const [a, b] = [await end(runtime, 1, { driver }), await end(runtime, 2, { driver })];
   a.link.open(2, b.link.address);
   b.link.open(1, a.link.address);
   const sizes = [0, 100, 70_000, 3_000_000, 1];
@@ -67,19 +80,19 @@ async function refused(runtime: Runtime): Promise<void> {
   await Promise.all([a.link.close(), b.link.close()]);
 }
 
-async function returning(runtime: Runtime): Promise<void> {
-  const a = await end(runtime, 1);
-  let b = await end(runtime, 2);
+async function returning(runtime: Runtime, driver: LinkDriver): Promise<void> {
+  const a = await end(runtime, 1, { driver });
+  let b = await end(runtime, 2, { driver });
   a.link.open(2, b.link.address);
   a.link.send({ to: [2], message: ask });
   await eventually("it has come", () => b.heard.length === 1);
   const port = Number(b.link.address.split(":")[1]);
   await b.link.close();
   await eventually("the host is told", () => a.unreachable.length === 1);
-  b = await end(runtime, 2, { port });
+  b = await end(runtime, 2, { driver, port });
   await eventually("it is connected again", () => a.link.stats()[0]!.connectedSince !== null);
   a.link.send({ to: [2], message: ask });
   await eventually("it has come again", () => b.heard.length === 1);
-  equal(a.link.stats()[0]!.reconnects, 1);
+  equal(a.link.stats()[0]!.reconnects, driver === "auto" ? 2 : 1);
   await Promise.all([a.link.close(), b.link.close()]);
 }

@@ -7,6 +7,7 @@ import { core } from "./core.ts";
 import { datagrams } from "./datagrams.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
+import { keyFiles } from "./key_files.ts";
 import { links } from "./links.ts";
 import { node } from "./node.ts";
 import { noise } from "./noise.ts";
@@ -17,4 +18,19 @@ import { streams } from "./streams.ts";
 /** Registers its tests; called once per run, with the runtime it runs on. */
 export type Suite = (runtime: Runtime) => void;
 
-export const suites: readonly Suite[] = [core, clock, disk, http, streams, datagrams, noise, links, node, services, carillon, once, client];
+export const suites: readonly Suite[] = [
+  core,
+  clock,
+  disk,
+  http,
+  streams,
+  datagrams,
+  noise,
+  keyFiles,
+  links,
+  node,
+  services,
+  carillon,
+  once,
+  client,
+];

@@ -91,12 +91,16 @@ describe("the file", () => {
   test("of another node is told from this node's", async () => {
     const { keys } = await makeKeyFile(path, runtime);
     const [own] = texts(keys) as [string];
-    checkListed("fra-1", keys, ["ck1_other", own], path);
-    expect(() => checkListed("fra-1", keys, ["ck1_other"], path)).toThrow(
+    checkListed("fra-1", keys, new Map([["fra-1", ["ck1_other", own]]]), path);
+    expect(() => checkListed("fra-1", keys, new Map([["fra-1", ["ck1_other"]]]), path)).toThrow(
       `Cannot be node "fra-1": ${path} holds ${own}, and ck1_other is listed for it; put its own line there on every node, ` +
         `key = "${own}", or name the right file with node.key`,
     );
-    expect(() => checkListed("fra-1", keys, [], path)).toThrow("and no key is listed for it");
+    expect(() => checkListed("fra-1", keys, new Map(), path)).toThrow("and no key is listed for it");
+    // A directory that was copied: nobody should be led to list the key twice.
+    expect(() => checkListed("fra-1", keys, new Map([["fra-1", ["ck1_other"]], ["iad-1", [own]]]), path)).toThrow(
+      `Cannot be node "fra-1": ${path} holds the key of node "iad-1"; name its own directory with node.data, or its own file with node.key`,
+    );
   });
 });
 
@@ -164,7 +168,7 @@ test("config check looks at the key file as well, and config show at the public 
     0,
     '! there is no key file elsewhere/node.key here; where the node is to start, "carillon init" makes it',
   ]);
-  expect((await checked(whole, "b", "check"))[1]).toStartWith('✗ Cannot be node "b": check/node.key holds ck1_');
+  expect((await checked(whole, "b", "check"))[1]).toStartWith('✗ Cannot be node "b": check/node.key holds the key of node "a"; name');
   const keyless = await checked(whole.replace(`key = "${other}"\n`, ""), "a", "check");
   expect(keyless).toEqual([2, expect.stringContaining('✗ Cannot use [[nodes]] "b": it has no key')]);
 

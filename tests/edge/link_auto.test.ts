@@ -114,6 +114,32 @@ describe("of both drivers", () => {
     expect(a.link.stats()[0]).toMatchObject({ driver: "udp", sent: 121, dropped: 0, reconnects: 0, udp: { state: "open", failure: null } });
   });
 
+  test("payloads take HTTP/2 while the way is short and clean and packets are short, and UDP when it is long or loses some", async () => {
+    const noted = noting();
+    const a = await node(1, { driver: "auto", runtime: noted.runtime, mtuBytesMax: 1_452 });
+    const b = await node(2, { driver: "auto", mtuBytesMax: 1_452 });
+    const relay = await joinThrough(a, b);
+    open(relay, a, b);
+    chatter(a, b);
+    const proposes = (): number => b.heard.filter(({ message }) => message.kind === "propose").length;
+    const short = "UDP works, and HTTP/2 for payloads: the way is short and clean";
+    relay.delayAll(20);
+    await until("UDP is used for all", () => reason(a.link) === "UDP works" && a.link.stats()[0]!.rttMs! > 30);
+    const before = noted.streamed();
+    a.link.send({ to: [2], message: propose(1, 50_000) });
+    await until("it has come", () => proposes() === 1);
+    expect(noted.streamed() - before).toBeLessThan(25_000);
+    relay.delayAll(0);
+    // Other work on this machine may make a short way long.
+    await until("the way is found to be short", () => reason(a.link) === short, 30_000);
+    a.link.send({ to: [2], message: propose(2, 50_000) });
+    await until("it has come", () => proposes() === 2);
+    expect(noted.streamed() - before).toBeGreaterThan(50_000);
+    expect(driver(a.link)).toBe("udp");
+    relay.set("a", "b", { lossRatio: 0.3 });
+    await until("losses are noticed", () => reason(a.link) === "UDP works", 20_000);
+  }, 60_000);
+
   test("where UDP is not let through HTTP/2 carries from the first message on, and the operator can see why", async () => {
     const [a, b] = [await node(1, { driver: "auto" }), await node(2, { driver: "auto" })];
     const relay = await joinThrough(a, b);
@@ -125,6 +151,21 @@ describe("of both drivers", () => {
     await until("UDP is given up", () => reason(a.link).startsWith("UDP failed: "));
     expect(a.link.stats()[0]!.udp).toMatchObject({ state: "failing" });
     expect(a.unreachable).toEqual([]);
+  }, 20_000);
+
+  test("a member of the cluster that comes by itself, and goes, is heard and leaves nothing behind", async () => {
+    const [a, b] = [await node(1, { driver: "auto" }), await node(2, { driver: "auto" })];
+    // b has no reason to look for a: they have no group in common, or it has not come to that yet.
+    a.link.open(2, b.link.address);
+    await until("UDP is used", () => driver(a.link) === "udp");
+    a.link.send({ to: [2], message: ask(1) });
+    await until("it has come", () => b.heard.length === 1);
+    b.link.send({ to: [1], message: ask(2) });
+    await a.link.close();
+    const keys = new Map([1, 2].map((id) => [id, id === 1 ? [] : b.identity.roster.keysOf(id)]));
+    b.identity.roster.replace(keys);
+    await until("b is done with a", () => b.link.stats().length === 0);
+    expect([b.unreachable, b.heard.length]).toEqual([[], 1]);
   }, 20_000);
 
   test("UDP shut off: HTTP/2 within 3 s, nobody is called unreachable; let through again: UDP again", async () => {
@@ -206,6 +247,24 @@ describe("over UDP", () => {
     expect(stats!.retransmitted).toBeGreaterThan(0);
     expect(stats!.rttMs).toBeGreaterThanOrEqual(20);
     expect(stats!.mtuBytes).toBeLessThanOrEqual(1_300);
+  }, 30_000);
+
+  test("a peer that takes nothing costs 32 MiB and no more, and the others nothing", async () => {
+    const [a, b, c] = [await node(1, { driver: "udp" }), await node(2, { driver: "udp" }), await node(3, { driver: "udp" })];
+    const relay = await joinThrough(a, b);
+    open(relay, a, b);
+    a.link.open(3, c.link.address);
+    await until("both are connected", () => a.link.stats().every(({ connectedSince }) => connectedSince !== null));
+    relay.block("b", true);
+    for (let sequence = 1; sequence <= 100; sequence++) {
+      a.link.send({ to: [2, 3], message: propose(sequence, 500_000) });
+      await until("the other has it", () => c.heard.length === sequence);
+    }
+    const [toB, toC] = a.link.stats();
+    expect(toB!.queuedBytes).toBeGreaterThan(31 << 20);
+    expect(toB!.queuedBytes).toBeLessThanOrEqual(32 << 20);
+    expect(toB!.dropped).toBeGreaterThan(20);
+    expect(toC).toMatchObject({ sent: 100, dropped: 0 });
   }, 30_000);
 
   test("a name is looked up again when its host does not answer any more", async () => {

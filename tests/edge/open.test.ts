@@ -110,7 +110,7 @@ test("a node with peers needs its key and everybody's, and another one's do not 
   expect(await refusal({ data: join(directory, "keyless") })).toBe(
     `Cannot use the key file ${join(directory, "keyless")}/node.key: there is no such file; run "carillon init" to make it`,
   );
-  expect(await refusal({ privateKey: privateKeyOf("b") })).toStartWith(`Cannot be node "a": its private key holds ${keys["b"]}, and`);
+  expect(await refusal({ privateKey: privateKeyOf("b") })).toStartWith('Cannot be node "a": its private key holds the key of node "b";');
   expect(await refusal({ keys: { a: keys["a"]!, b: keys["a"]! }, privateKey: privateKeyOf("a") })).toStartWith(
     'Cannot use [[nodes]]: "a" and "b" have the same key',
   );

@@ -1,12 +1,14 @@
 /** Nodes as real processes on loopback, to be killed, paused, cut off and started again. */
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LinkDriver } from "../../edge/link/open.ts";
+import { freePorts } from "../../edge/runtime/system.ts";
 import { newNodeKey } from "../../mod.ts";
 import { Relay } from "./relay.ts";
+
+export { freePorts } from "../../edge/runtime/system.ts";
 
 const root = join(import.meta.dir, "../..");
 
@@ -185,17 +187,17 @@ export class RealCluster implements AsyncDisposable {
       (_, index) => new RealNode(`n${index + 1}`, [ports[index]!, ports[index + count]!], directory, commands[index % commands.length]!),
     );
     const relay = options.relay ? await Relay.start(new Map(nodes.map(({ name, linkPort }) => [name, linkPort]))) : null;
-    const keys = new Map<string, string>();
-    for (const node of nodes) {
-      const { privateKey, publicKey } = newNodeKey();
-      await mkdir(node.directory);
-      await writeFile(node.keyFile, privateKey, { mode: 0o600 });
-      keys.set(node.name, publicKey);
-    }
+    const made = new Map(nodes.map((node) => [node, newNodeKey()]));
+    const keys = new Map([...made].map(([node, { publicKey }]) => [node.name, publicKey]));
     for (const node of nodes) await writeFile(node.config, configOf(node, nodes, { ...options, keys, relay }));
     const cluster = new RealCluster(nodes, directory, relay);
     try {
       await options.beforeStart?.(nodes);
+      // What is done before may put another file system there.
+      for (const [node, { privateKey }] of made) {
+        await mkdir(node.directory, { recursive: true });
+        await writeFile(node.keyFile, privateKey, { mode: 0o600 });
+      }
       for (const node of nodes) node.start();
       await cluster.ready();
     } catch (error) {
@@ -259,17 +261,4 @@ function configOf(
     `[groups.main]\nshape = "${shape}"\nkeys = { from = "" }`,
   ];
   return lines.join("\n") + "\n";
-}
-
-/** Ports nobody listens on at the moment. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(servers.map((server) =>
-    new Promise<number>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
-    })
-  ));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -18,9 +18,15 @@ import { Endpoint } from "./endpoint.ts";
 import type { ConnectionListener } from "./held.ts";
 import { Incoming } from "./incoming.ts";
 import { UdpPeer } from "./peer.ts";
+import type { Pulse } from "./pulse.ts";
 import { Repeats, wordOf } from "./words.ts";
 
 const checkMs = 250;
+/**
+ * What Ethernet carries over IPv6. No runtime lets us forbid that a datagram is sent in fragments: a longer one would seem to get
+ * through, and be lost whenever one of them is. Whoever knows of a network that carries more says so.
+ */
+const unfragmentedBytesMax = 1_452;
 
 export interface UdpLinkOptions extends LinkOptions {
   /** The longest pause between attempts to reach a peer; default one second. */
@@ -77,6 +83,7 @@ export class UdpLink implements Driver {
       now: () => runtime.clock.now().mono,
       wall: () => runtime.clock.now().wall,
       datagramBytesMax: Math.min(socket.datagramBytesMax, options.mtuBytesMax ?? Infinity),
+      packetBytesMax: ({ host }) => options.mtuBytesMax ?? (isLoopback(host) ? Infinity : unfragmentedBytesMax),
       ...(options.trace === undefined ? {} : { trace: options.trace }),
       events: {
         onConnected: (peer, connection) => this.#opened(peer, connection),
@@ -142,6 +149,11 @@ export class UdpLink implements Driver {
   /** Null if there is no connection to the peer, or nothing comes back over it. */
   openSince(peer: NodeId): Millis | null {
     return this.#peers.get(peer)?.openSince ?? null;
+  }
+
+  /** What is known of the way to the peer; null while there is no connection. */
+  pulse(peer: NodeId): Pulse | null {
+    return this.#peers.get(peer)?.pulse ?? null;
   }
 
   /** Why the last one broke, or did not come to be; empty if none has failed since one was there. */
@@ -292,6 +304,10 @@ export class UdpLink implements Driver {
   #now(): Millis {
     return this.#options.runtime.clock.now().mono;
   }
+}
+
+function isLoopback(host: string): boolean {
+  return host === "::1" || host.startsWith("127.");
 }
 
 function nothing(): void {}

@@ -40,6 +40,8 @@ export interface EndpointOptions {
   readonly wall: () => Micros;
   /** The longest datagram the socket takes. */
   readonly datagramBytesMax: number;
+  /** No packet to there is to be longer; default any. */
+  readonly packetBytesMax?: (to: Address) => number;
   readonly events: EndpointEvents;
   readonly trace?: (peer: NodeId, event: TraceEvent) => void;
 }
@@ -234,7 +236,7 @@ export class Endpoint {
   }
 
   #hold(agreement: Agreement, protection: Packets, now: Millis): Held {
-    const { datagramBytesMax, random, trace } = this.#options;
+    const { datagramBytesMax, packetBytesMax, random, trace } = this.#options;
     const { peer, role, address, side } = agreement;
     const held: Held = {
       agreement,
@@ -247,7 +249,7 @@ export class Endpoint {
         address,
         // The responder has answered from there; of the initiator a first packet from there is opened before anything leaves.
         validated: true,
-        mtuMax: Math.min(datagramBytesMax, side.datagramBytesMax),
+        mtuMax: Math.min(datagramBytesMax, side.datagramBytesMax, packetBytesMax?.(address) ?? Infinity),
         random: () => new DataView(random(4).buffer).getUint32(0),
         now,
         events: {

@@ -139,17 +139,19 @@ export class Outgoing {
       acks.sent();
     }
     const before = writer.length;
+    // First, since streams leave no room.
+    if (this.ping || (all && this.#fillsWindow)) writer.ping();
     const pieces: Piece[] = [];
     const windows: number[] = [];
     this.#fillDatagrams(all, now);
     if (all) streams.fill(writer, pieces, windows);
     let eliciting = writer.length > before;
-    if (this.#wantsPing(eliciting) && writer.room > 0) {
+    if (!eliciting && this.#acksOnly >= acksOnlyMax) {
       writer.ping();
       eliciting = true;
     }
     if (writer.length === 0) return null;
-    this.ping &&= !eliciting;
+    this.ping = false;
     this.#acksOnly = eliciting ? 0 : this.#acksOnly + 1;
     const packet = this.#seal({ eliciting, ackLargest, pieces, windows, now });
     streams.notify();
@@ -172,13 +174,11 @@ export class Outgoing {
     }
   }
 
-  /** A ping asks to be acknowledged at once: needed for one alone, and for the packet that fills a small window. */
-  #wantsPing(eliciting: boolean): boolean {
-    if (!eliciting) return this.ping || this.#acksOnly >= acksOnlyMax;
+  /** After one more packet nothing may leave before something is acknowledged, which should not wait for the tenth then. */
+  get #fillsWindow(): boolean {
     const { recovery, mtu } = this.#parts;
     const { windowBytes } = recovery.congestion;
-    if (this.ping) return true;
-    return windowBytes < smallWindowPackets * mtu.bytes && recovery.inFlightBytes + this.#writer.length + mtu.bytes > windowBytes;
+    return windowBytes < smallWindowPackets * mtu.bytes && recovery.inFlightBytes + 2 * mtu.bytes > windowBytes;
   }
 
   #takePath(now: Millis): Datagram | null {

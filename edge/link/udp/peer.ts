@@ -80,6 +80,11 @@ export class UdpPeer {
     return this.#failure;
   }
 
+  /** What is known of the connection there is; null while there is none. */
+  get pulse(): Pulse | null {
+    return this.#pulse;
+  }
+
   /** Words are to be said twice. */
   get isLossy(): boolean {
     return this.#pulse !== null && isWorthRepeating(this.#pulse);

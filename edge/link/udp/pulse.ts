@@ -15,6 +15,9 @@ export class Pulse {
   heardAt: Millis;
   /** Null before the first answer. */
   rttMs: Millis | null = null;
+  /** The shortest so far: what the way takes when nobody is busy. Infinity before the first answer. */
+  rttMinMs: Millis = Infinity;
+  mtuBytes = 0;
   /** Of the packets sent lately. */
   lossRatio = 0;
   #received = 0;
@@ -26,7 +29,9 @@ export class Pulse {
     this.heardAt = now;
   }
 
-  feel({ receivedPackets, sentPackets, lostPackets, rttMs, rttMinMs }: ConnectionStats, now: Millis): void {
+  feel({ receivedPackets, sentPackets, lostPackets, rttMs, rttMinMs, mtuBytes }: ConnectionStats, now: Millis): void {
+    this.rttMinMs = rttMinMs;
+    this.mtuBytes = mtuBytes;
     if (rttMinMs !== Infinity) this.rttMs = rttMs;
     const sent = sentPackets - this.#sent;
     if (sent > 0) {

@@ -2,8 +2,10 @@
 import { describe, expect, test } from "bun:test";
 import { Connection } from "../../../edge/link/udp/connection.ts";
 import { type FrameSink, FrameWriter, readFrames } from "../../../edge/link/udp/frames.ts";
+import type { PacketProtection } from "../../../edge/link/udp/protection.ts";
 import { Ranges } from "../../../edge/link/udp/ranges.ts";
 import { piecesMax } from "../../../edge/link/udp/receive_stream.ts";
+import { highWaterBytes, lowWaterBytes } from "../../../edge/link/udp/send_stream.ts";
 import { connectionWindowBytes, streamWindowBytes } from "../../../edge/link/udp/streams.ts";
 import { Random } from "../../fuzz/random.ts";
 import { protections } from "./pair.ts";
@@ -13,16 +15,18 @@ const address = { host: "10.0.0.2", port: 4000 };
 /** The peer of one connection, written by hand. */
 class Forger {
   readonly closed: string[] = [];
+  /** Streams whose writers were called back. */
+  readonly writable: number[] = [];
   readonly connection: Connection;
   readonly #packets = protections();
   readonly #writer = new FrameWriter(60_000);
   now = 0;
   #number = 0;
 
-  constructor() {
+  constructor(failures = 0) {
     this.connection = new Connection({
       role: "initiator",
-      protection: this.#packets.a,
+      protection: failing(this.#packets.a, failures),
       address,
       validated: true,
       mtuMax: 1_452,
@@ -31,7 +35,7 @@ class Forger {
       events: {
         onStream: () => {},
         onDatagram: () => {},
-        onWritable: () => {},
+        onWritable: (stream) => void this.writable.push(stream),
         onClosed: (reason) => void this.closed.push(reason),
       },
     });
@@ -41,6 +45,13 @@ class Forger {
     this.#writer.begin(60_000);
     write(this.#writer);
     expect(this.connection.receive(this.#packets.b.seal(this.#number++, this.#writer.view()), from, this.now)).toBe(true);
+  }
+
+  /** A packet that was damaged on its way. */
+  garble(): void {
+    const packet = this.#packets.b.seal(this.#number++, new Uint8Array(20));
+    packet[packet.length - 1]! ^= 1;
+    expect(this.connection.receive(packet, address, this.now)).toBe(false);
   }
 
   /** Takes all packets; their frames go to `sink`. */
@@ -81,6 +92,22 @@ class Forger {
       writer.copy(new Uint8Array(length));
     });
   }
+}
+
+/** Protection that has failed so often before. */
+function failing(protection: PacketProtection, failures: number): PacketProtection {
+  return {
+    overheadBytes: protection.overheadBytes,
+    seal: (number, payload) => protection.seal(number, payload),
+    open: (packet) => protection.open(packet),
+    update: () => protection.update(),
+    get confirmed() {
+      return protection.confirmed;
+    },
+    get failures() {
+      return protection.failures + failures;
+    },
+  };
 }
 
 describe("a connection ends when its peer", () => {
@@ -136,6 +163,14 @@ describe("a connection ends when its peer", () => {
     const forger = new Forger();
     forger.stream(131_072, 0, 1);
     expect(forger.closed).toEqual(["the peer opens stream 131072 beyond the 8192 allowed"]);
+  });
+
+  test("or somebody else, has sent a million packets that cannot be opened", () => {
+    const forger = new Forger(999_998);
+    forger.garble();
+    expect(forger.closed).toEqual([]);
+    forger.garble();
+    expect(forger.closed).toEqual(["too many packets could not be opened"]);
   });
 
   test("sends what makes no sense", () => {
@@ -217,7 +252,64 @@ describe("a connection keeps no more than its bounds", () => {
   });
 });
 
+describe("a packet that fills a small window", () => {
+  test("asks to be acknowledged at once, and one that leaves room does not", () => {
+    const forger = new Forger();
+    forger.hear();
+    forger.ack(0, 0);
+    // The probe for longer packets.
+    expect(forger.hear().numbers).toEqual([1]);
+    forger.ack(0, 1);
+    let pings = 0;
+    const sink: Partial<FrameSink> = { onPing: () => void pings++ };
+    forger.connection.write(2, new Uint8Array(100));
+    forger.hear(sink);
+    expect(pings).toBe(0);
+    forger.connection.write(2, new Uint8Array(100_000));
+    forger.hear(sink);
+    expect(pings).toBe(1);
+  });
+});
+
 describe("credit", () => {
+  test("is told again when the packet that told it is lost", () => {
+    const forger = new Forger();
+    forger.hear();
+    forger.ack(0, 0);
+    const limits: number[] = [];
+    const sink: Partial<FrameSink> = { onStreamWindow: (_, limit) => void limits.push(limit) };
+    for (let offset = 0; offset <= streamWindowBytes / 2; offset += 50_000) forger.stream(2, offset, 50_000);
+    forger.hear(sink);
+    expect(limits.length).toBe(1);
+    let newest = 0;
+    for (let count = 0; count < 3; count += 1) {
+      forger.now += 10;
+      forger.connection.write(2, new Uint8Array(10));
+      newest = forger.hear(sink).numbers.at(-1)!;
+    }
+    forger.ack(newest, newest);
+    forger.hear(sink);
+    expect(limits).toEqual([limits[0]!, limits[0]!]);
+  });
+
+  test("lets a writer go on when a quarter of what is kept for it is left", () => {
+    const forger = new Forger();
+    expect(forger.connection.write(2, new Uint8Array(highWaterBytes))).toBe(true);
+    expect(forger.connection.write(2, new Uint8Array(1))).toBe(false);
+    let sent = 0;
+    while (forger.writable.length === 0) {
+      forger.now += 10;
+      forger.connection.wake(forger.now);
+      // What is taken with the call is counted after it.
+      const before = sent;
+      const { numbers } = forger.hear({ onStream: (_, offset, bytes) => void (sent = Math.max(sent, offset + bytes.byteLength)) });
+      for (const number of numbers) forger.ack(number, number);
+      if (forger.writable.length > 0) expect(sent).toBeGreaterThanOrEqual(highWaterBytes + 1 - lowWaterBytes);
+      else expect(before).toBeLessThan(highWaterBytes + 1 - lowWaterBytes);
+    }
+    expect(forger.writable).toEqual([2]);
+  });
+
   test("holds a writer until the peer gives more", () => {
     const forger = new Forger();
     forger.connection.write(2, new Uint8Array(streamWindowBytes + 100_000));

@@ -184,6 +184,14 @@ describe("a receiving stream", () => {
     }
   });
 
+  test("does not keep a whole packet for a few bytes that wait", () => {
+    const stream = new ReceiveStream(2, 1_000);
+    const kept: number[] = [];
+    stream.receive(1, new Uint8Array(1_400).subarray(100, 110), () => {});
+    stream.receive(0, new Uint8Array(1), ({ buffer }) => void kept.push(buffer.byteLength));
+    expect(kept).toEqual([1, 10]);
+  });
+
   test("keeps only so many pieces", () => {
     const stream = new ReceiveStream(2, 1_000_000);
     const one = new Uint8Array(1);
