@@ -40,6 +40,11 @@ export type OuterRule =
   | "sync-before-done"
   /** A failed sync ends the process. */
   | "failed-sync-ends"
+  /** An empty directory, and one whose damage was put aside, have no vote before the others were heard. */
+  | "empty-rejoins"
+  | "damage-rejoins"
+  /** The first ballot of a group waits until all its acceptors have their right to vote durably. */
+  | "founded-together"
   /** The last record of a journal counts only if all of it is there. */
   | "whole-tail"
   /** What a restarted node builds upon is written and synced first. */

@@ -94,7 +94,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const incarnation = runtime.entropy() || 1;
   const limits = { ...defaultLimits, ...options.limits };
   const without = options.without === undefined ? {} : { without: options.without };
-  const foundedTogether = durability !== "memory" && isReplicated(options);
+  const foundedTogether = durability !== "memory" && isReplicated(options) && !options.without?.has("founded-together");
   const newCore = () =>
     new CoreNode({ id: self, topology, limits, durability, foundedTogether, seed: runtime.entropy(), incarnation, ...without });
   let core = newCore();

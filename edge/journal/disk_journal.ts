@@ -148,7 +148,7 @@ export class DiskJournal implements Journal {
   }
 
   async quarantine(): Promise<Recovery> {
-    const { disk, clock, entropy, superblock } = this.#options;
+    const { disk, clock, entropy, superblock, without } = this.#options;
     const refused = this.#refused;
     assert(refused !== null, "Cannot put the journal aside: it is not known to be damaged");
     const { file, offset, reason } = refused.facts as Partial<Damage>;
@@ -156,7 +156,7 @@ export class DiskJournal implements Journal {
     const seed = entropy();
     // Before anything else: whatever becomes of this process, the next one must not vote on half a journal.
     await superblock.update(({ incarnation }) => ({
-      rejoining: true,
+      rejoining: !without.has("damage-rejoins"),
       incarnation: incarnation + 1,
       seed,
       base: upTo + 1,

@@ -114,9 +114,11 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     reserveBytes === 0 || reserveBytes >= segmentBytes,
     `Cannot open a journal: a reserve of ${reserveBytes} bytes has no room for a segment of ${segmentBytes}`,
   );
+  const without: ReadonlySet<Rule> = options.without ?? new Set();
   const release = await disk.lock();
   try {
-    const superblock = await openSuperblock({ disk, crc32, entropy }, { cluster, node, replicated }, await disk.list());
+    const wanted = { cluster, node, replicated: replicated && !without.has("empty-rejoins") };
+    const superblock = await openSuperblock({ disk, crc32, entropy }, wanted, await disk.list());
     return new DiskJournal({
       disk,
       clock,
@@ -130,7 +132,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       scrubEveryMs: options.scrubEveryMs ?? scrubEveryMsDefault,
       release,
       onFailure,
-      without: options.without ?? new Set(),
+      without,
       onDamage: options.onDamage ?? ((): void => {}),
       onSpace: options.onSpace ?? ((): void => {}),
     });

@@ -12,6 +12,10 @@ const sectorBytes = 4_096;
 const tools = (disk: FaultyDisk): Parameters<typeof openSuperblock>[0] => ({ disk, crc32: runtime.crc32, entropy: () => 7 });
 const wanted = { cluster: "test", node: 1, replicated: false };
 
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 async function made(): Promise<FaultyDisk> {
   const disk = new FaultyDisk();
   const { journal } = await open(disk);
@@ -62,7 +66,7 @@ test("a power cut during a change leaves the old or the new, also with copies da
       expect(opened).not.toBeInstanceOf(Error);
       done = false;
       void opened.update(() => ({ incarnation: before + 1 })).then(() => done = true);
-      for (let turns = Math.floor(next() * 9); turns > 0 && !done; turns--) await new Promise((resolve) => setImmediate(resolve));
+      for (let left = Math.floor(next() * 9); left > 0 && !done; left--) await turns(1);
       const told = done;
       lost = lost.losePower(next);
       const { life } = await openSuperblock(tools(lost.clone()), wanted, await lost.list());
@@ -72,6 +76,25 @@ test("a power cut during a change leaves the old or the new, also with copies da
     }
   }
   expect(Math.min(seen.old, seen.new)).toBeGreaterThan(50);
+});
+
+test("what a killed process left in the system's memory is made durable before anything is built upon it", async () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const next = random(seed);
+    const disk = await made();
+    const first = await openSuperblock(tools(disk), wanted, await disk.list());
+    const { incarnation } = first.life;
+    disk.hold = true;
+    void first.update(() => ({ incarnation: incarnation + 1 }));
+    // Two copies are written and not synced.
+    await turns(9);
+    const second = disk.kill();
+    void openSuperblock(tools(second), wanted, await second.list());
+    await turns(Math.floor(next() * 4));
+    const lost = second.losePower(next);
+    const { life } = await openSuperblock(tools(lost), wanted, await lost.list());
+    expect([incarnation, incarnation + 1]).toContain(life.incarnation);
+  }
 });
 
 test("a directory of format 1 opens, becomes format 2, and survives a crash on the way", async () => {

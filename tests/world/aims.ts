@@ -1,7 +1,7 @@
 /** Plans that look for one kind of trouble, where the general swarm would take too many seeds to find it. */
 import { parseTopology } from "../../core/topology.ts";
 import type { Prng } from "../sim/prng.ts";
-import { drawFaults, type FaultKind } from "./fault.ts";
+import { drawFaults, type Fault, type FaultKind } from "./fault.ts";
 import { addressOf } from "./network.ts";
 import type { Plan } from "./plan.ts";
 
@@ -42,9 +42,19 @@ export const aims = {
     durability: "memory",
     faults: drawFaults(prng, plan.topology, "memory", plan.safetyMs, ["crash", "cut", "pause"]),
   }),
-  /** Clocks that are wrong and jump back, in nodes that start anew, over groups that are merged. */
-  clocks: (plan: Plan, prng: Prng): Plan =>
-    befallen({ ...spanned(plan), clock: { ...plan.clock, offsetMs: 3_000 } }, prng, ["clock-step", "crash", "handover"]),
+  /** Everybody's clock is set back, and then everybody starts anew, over groups that are merged and have long pauses. */
+  clocks: (plan: Plan, prng: Prng): Plan => {
+    const work = { ...plan.work, registers: 1, appenders: 1, thinkMs: 60, callers: 2 };
+    const dark = befallen({ ...spanned(plan, 3), work, clock: { ...plan.clock, offsetMs: 3_000 } }, prng, ["black-out"]);
+    const faults = dark.faults.flatMap((fault): Fault[] => {
+      const byMs = -prng.pick([300, 3_000, 3_600_000]);
+      return [...dark.topology.nodes.map(({ id }): Fault => ({ at: fault.at, kind: "clock-step", target: id, byMs })), fault];
+    });
+    return { ...dark, faults };
+  },
+  /** Disks say that a sync has failed, while others are so slow that nobody waits for them. */
+  failing: (plan: Plan, prng: Prng): Plan =>
+    befallen({ ...plan, work: { ...plan.work, registers: 4, thinkMs: 5 } }, prng, ["failed-sync", "slow-disk"]),
   /** Two partitions on three nodes, of which each lags behind the others in one of them. */
   laggards: (plan: Plan, prng: Prng): Plan => {
     const work = { ...plan.work, registers: 4, watchers: 2, keys: 2, thinkMs: 5 };

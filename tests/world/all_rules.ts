@@ -5,6 +5,9 @@ import { allRules as coreRules } from "../sim/all_rules.ts";
 const outer: Readonly<Record<OuterRule, true>> = {
   "sync-before-done": true,
   "failed-sync-ends": true,
+  "empty-rejoins": true,
+  "damage-rejoins": true,
+  "founded-together": true,
   "whole-tail": true,
   "settled-tail": true,
   "promise-kept": true,

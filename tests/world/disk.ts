@@ -99,12 +99,18 @@ export class SimDisk {
 
   /** Changes one bit of what is safe, and says where. Not in what a journal wrote last: that cannot be told from a torn end. */
   flip(prng: Prng): string | null {
-    const places = [...this.#files].flatMap(([name, file]) => [...file.safe.keys()].map((sector) => ({ name, file, sector })));
-    const old = places.filter(({ file, sector }) => !this.#young.some((young) => young.file === file && young.sectors.includes(sector)));
-    if (old.length === 0) return null;
-    const { name, file, sector } = prng.pick(old);
+    const places = [...this.#files].map(([name, file]) => {
+      const young = new Set(this.#young.filter((each) => each.file === file).flatMap(({ sectors }) => sectors));
+      return { name, file, old: [...file.safe.keys()].filter((sector) => !young.has(sector)) };
+    }).filter(({ old }) => old.length > 0);
+    const journal = places.filter(({ name }) => name.startsWith("journal-"));
+    if (places.length === 0) return null;
+    const { name, file, old } = prng.pick(journal.length > 0 && prng.chance(0.6) ? journal : places);
+    const sector = prng.pick(old);
     const bytes = file.safe.get(sector)!.slice();
-    const at = prng.int(sectorBytes);
+    let at = prng.int(sectorBytes);
+    // Most of a sector is often empty, and nobody misses what is not there.
+    for (let tries = 0; tries < 20 && bytes[at] === 0; tries++) at = prng.int(sectorBytes);
     bytes[at] = bytes[at]! ^ 1 << prng.int(8);
     file.safe.set(sector, bytes);
     // Whoever has written there since will overwrite it.

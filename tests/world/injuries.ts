@@ -89,7 +89,7 @@ export class Injuries {
     const { plan } = this.#world;
     const { life, disk, id } = machine;
     if (plan.durability === "memory") {
-      return life?.up === true && life.node!.view().groups.every(({ group, voting }) => {
+      return life?.up === true && !life.leaving && life.node!.view().groups.every(({ group, voting }) => {
         return voting || !groupById(plan.topology, group).acceptors.includes(id);
       });
     }

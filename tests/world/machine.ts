@@ -22,6 +22,8 @@ export class Life {
   readonly number: number;
   readonly prng: Prng;
   alive = true;
+  /** It has been told to end, and is at it. */
+  leaving = false;
   node: RunningNode | null = null;
   services: Services | null = null;
   checkpoints: Checkpoints | null = null;

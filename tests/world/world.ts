@@ -162,6 +162,7 @@ export class World {
     const life = machine.life!;
     this.say(() => `n${machine.id} is stopped`);
     const { node, services, checkpoints } = life;
+    life.leaving = true;
     const end = async (): Promise<void> => {
       await checkpoints!.close();
       await node!.close();

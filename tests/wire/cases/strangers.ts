@@ -43,6 +43,9 @@ class Traffic {
   }
 }
 
+/** First byte of a cookie. */
+const cookieType = 0x83;
+
 function somewhere(index: number): Address {
   return { host: `198.18.${(index >> 8) & 0xff}.${index & 0xff}`, port: 1_024 + index % 60_000 };
 }
@@ -135,6 +138,33 @@ export const strangerCases: readonly Case[] = [
           tookMs.toFixed(0)
         } ms`,
         holds: agreements <= 128 + 64 * (seconds + 1) && traffic.large === 0 && tookMs <= 2_000,
+      };
+    },
+  },
+  {
+    name: "retry",
+    promise: "under load a member shows a cookie, and is through a round trip later than without",
+    run: (seed): Outcome => {
+      const calmMs = greet(two(seed));
+      const pair = two(seed);
+      const traffic = new Traffic(pair);
+      const { net, a } = pair;
+      const inits = uninvited(pair, net.prng, 120);
+      // All at once, and then so often that what is allowed again is gone at once.
+      inits.forEach((init, index) => traffic.send(init, somewhere(index * 300)));
+      const flood = (): void => {
+        traffic.send(inits[traffic.sent % inits.length]!, somewhere(traffic.sent * 300));
+        if (net.now < 1_000) net.queue.after(0.2, flood);
+      };
+      net.queue.after(0, flood);
+      let cookies = 0;
+      a.host.onArrive = (bytes) => {
+        if (bytes[0] === cookieType) cookies++;
+      };
+      const tookMs = greet(pair);
+      return {
+        figure: `${cookies} cookie, ${tookMs.toFixed(0)} ms instead of ${calmMs.toFixed(0)} ms`,
+        holds: cookies === 1 && tookMs > calmMs && tookMs <= calmMs + 35,
       };
     },
   },
