@@ -51,8 +51,6 @@ export class Flows {
 export class Flow {
   received = 0;
   doneAt: Millis | null = null;
-  /** When something arrived last. */
-  lastAt: Millis | null = null;
   readonly #from: End;
   readonly #stream: number;
   readonly #bytes: number;
@@ -84,7 +82,6 @@ export class Flow {
       at += length;
     }
     if (this.received > this.#bytes) throw new Error(`stream ${this.#stream} carries more than was written`);
-    this.lastAt = now;
     if (this.received === this.#bytes) this.doneAt = now;
   }
 

@@ -42,9 +42,8 @@ export class Node implements Party {
   endpoint: Endpoint;
   /** Bytes of streams that have come, by peer. */
   readonly received = new Map<NodeId, number>();
-  /** Connections there have been, and attempts that came to nothing. */
+  /** Connections there have been. */
   connected = 0;
-  failures = 0;
   onConnected: (peer: NodeId, connection: Connection) => void = () => {};
   readonly #net: Net;
   readonly #cluster: Cluster;
@@ -52,12 +51,13 @@ export class Node implements Party {
   /** Peers to be connected to, for as long as there is no connection. */
   readonly #wanted = new Map<NodeId, Address>();
   #lives = 0;
+  /** What its clock says besides the time of the net. */
+  #wallMs = 0;
 
-  /** `key`: another one than the cluster lists. */
-  constructor(net: Net, host: Host, cluster: Cluster, self: NodeId, key: KeyPair = cluster.keyOf(self)) {
+  constructor(net: Net, host: Host, cluster: Cluster, self: NodeId) {
     this.#net = net;
     this.#cluster = cluster;
-    this.#keys = [key];
+    this.#keys = [cluster.keyOf(self)];
     this.self = self;
     this.host = host;
     this.endpoint = this.#begin();
@@ -70,7 +70,6 @@ export class Node implements Party {
     this.endpoint = this.#begin();
     for (const peer of this.#wanted.keys()) this.#connect(peer);
   }
-  #wallMs = 0;
 
   connect(peer: NodeId, address: Address): void {
     this.#wanted.set(peer, address);
@@ -123,7 +122,6 @@ export class Node implements Party {
           };
         },
         onClosed: (peer) => {
-          this.failures++;
           if (!this.#wanted.has(peer)) return;
           this.#net.queue.after(againMs, () => {
             if (this.endpoint === endpoint && endpoint.connectionOf(peer) === null) this.#connect(peer);

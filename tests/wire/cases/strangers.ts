@@ -3,7 +3,7 @@ import { runtime } from "#runtime";
 import { Cookies } from "../../../edge/link/udp/cookies.ts";
 import { Roster } from "../../../edge/link/identity.ts";
 import { Endpoint } from "../../../edge/link/udp/endpoint.ts";
-import { withCookie } from "../../../edge/link/udp/messages.ts";
+import { macBytes, withCookie } from "../../../edge/link/udp/messages.ts";
 import { mutate } from "../../fuzz/mutate.ts";
 import { Random } from "../../fuzz/random.ts";
 import type { Prng } from "../../sim/prng.ts";
@@ -92,7 +92,8 @@ export const strangerCases: readonly Case[] = [
         const bytes = random.chance(0.3) ? random.bytes(random.below(1_400)) : mutate(random, random.pick(inits), random.pick(good));
         // A packet with an id that means nothing may be answered with a reset; here it is about handshakes.
         if (bytes.length > 0) bytes[0]! |= 0x80;
-        if (inits.some((init) => Buffer.compare(init, bytes) === 0)) continue;
+        // With nothing damaged but the second MAC, which is looked at under load only, it is a replay.
+        if (inits.some((init) => Buffer.compare(init.subarray(0, -macBytes), bytes.subarray(0, -macBytes)) === 0)) continue;
         traffic.send(bytes, somewhere(input));
       }
       return { figure: `${traffic.sent} datagrams, ${traffic.replies} replies`, holds: traffic.replies === 0 };
