@@ -20,8 +20,6 @@ export interface Context {
   readonly peers: Peers;
   readonly reads: Reads;
   readonly without: ReadonlySet<Rule>;
-  /** See `CoreOptions`. */
-  readonly foundedTogether: boolean;
   /** Monotonic time of the step being taken. */
   now: Millis;
   /** Something was proposed or accepted: heartbeats stay fast until a while after. */

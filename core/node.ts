@@ -30,11 +30,6 @@ export interface CoreOptions {
   readonly topology: Topology;
   readonly limits: Limits;
   readonly durability: Durability;
-  /**
-   * An empty directory counts as one that was wiped, and is forgotten (see `forget`). A new group then has its first ballot when
-   * all its acceptors may vote, their next lives as well. Default: no.
-   */
-  readonly foundedTogether?: boolean;
   /** Of the random number generator; any 32-bit number. */
   readonly seed: number;
   /** Names this life of the process: random, 1 … 2^32 − 1. */
@@ -77,7 +72,6 @@ export class CoreNode {
       peers: new Peers(id, incarnation, [...peers], limits),
       reads: new Reads(out),
       without,
-      foundedTogether: options.foundedTogether ?? false,
       now: 0,
       activeUntil: -Infinity,
     };

@@ -43,8 +43,8 @@ export type OuterRule =
   /** An empty directory, and one whose damage was put aside, have no vote before the others were heard. */
   | "empty-rejoins"
   | "damage-rejoins"
-  /** The first ballot of a group waits until all its acceptors have their right to vote durably. */
-  | "founded-together"
+  /** In a new group a node votes once its journal says that its next life may. */
+  | "note-before-vote"
   /** The last record of a journal counts only if all of it is there. */
   | "whole-tail"
   /** What a restarted node builds upon is written and synced first. */

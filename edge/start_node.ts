@@ -16,7 +16,7 @@ import type { Identity } from "./link/identity.ts";
 import type { Link, LinkOptions } from "./link/link.ts";
 import { HostOrderer } from "./orderer.ts";
 import { Quiet } from "./quiet.ts";
-import type { Clock, Disk, Runtime } from "./runtime.ts";
+import type { Disk, Runtime } from "./runtime.ts";
 
 const rejoinPollMs = 5;
 /** How long a closing node waits for its successors. */
@@ -94,9 +94,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
   const incarnation = runtime.entropy() || 1;
   const limits = { ...defaultLimits, ...options.limits };
   const without = options.without === undefined ? {} : { without: options.without };
-  const foundedTogether = durability !== "memory" && isReplicated(options) && !options.without?.has("founded-together");
-  const newCore = () =>
-    new CoreNode({ id: self, topology, limits, durability, foundedTogether, seed: runtime.entropy(), incarnation, ...without });
+  const newCore = () => new CoreNode({ id: self, topology, limits, durability, seed: runtime.entropy(), incarnation, ...without });
   let core = newCore();
   const orderer = new HostOrderer({
     self,
@@ -173,7 +171,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     link = await newLink(options, started, checkpointing);
     orderer.attach(started);
     started.submit({ kind: "wake" });
-    if (recovery.rejoining) tellRejoined(runtime.clock, core, journal, started);
+    if (recovery.rejoining) tellRejoined(options, core, journal, started);
     let closing: Promise<void> | null = null;
     const end = async (): Promise<void> => {
       if (!started.stopped) await makeWay(options, orderer);
@@ -208,10 +206,13 @@ function isReplicated({ topology, self }: StartNodeOptions): boolean {
 }
 
 /** Once it knows in every group what it may have said, the next start need not hear all the others first. */
-function tellRejoined(clock: Clock, core: CoreNode, journal: Journal, host: Host): void {
+function tellRejoined(options: StartNodeOptions, core: CoreNode, journal: Journal, host: Host): void {
+  const { clock } = options.runtime;
   if (host.stopped) return;
-  if (core.rejoined) journal.rejoined().then(() => host.submit({ kind: "rejoined" }), (error: Error) => host.crash(error));
-  else clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(clock, core, journal, host));
+  if (!core.rejoined) return void clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(options, core, journal, host));
+  const vote = (): void => host.submit({ kind: "rejoined" });
+  if (options.without?.has("note-before-vote")) vote();
+  journal.rejoined().then(vote, (error: Error) => host.crash(error));
 }
 
 function openData({ runtime, self, data, durability }: StartNodeOptions): Promise<Disk> {

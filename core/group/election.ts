@@ -38,7 +38,7 @@ export class Election {
     if (this.#group.coordinator.ballot !== 0) return this.#watchAt;
     if (this.#candidacy) return this.#candidacy.deadline;
     if (this.leader !== 0) return this.#leaseEnd();
-    if (!this.#group.mayStand) return Infinity;
+    if (!this.#group.isAcceptor || !this.#group.voting) return Infinity;
     return this.#standAt === Infinity ? this.#group.context.now : this.#standAt;
   }
 
@@ -95,13 +95,13 @@ export class Election {
 
   wake(): void {
     if (this.#group.coordinator.ballot !== 0) return this.#watchQuorum();
-    const { context } = this.#group;
+    const { context, isAcceptor } = this.#group;
     const { now } = context;
     if (this.leader !== 0 && !this.#leaseHolds()) {
       const missed = context.peers.suspected(this.leader, now) ? "suspected" : "lease-expired";
       this.#loseLeader(this.#resigned(this.leaderBallot) ? "handed-over" : missed);
     }
-    if (!this.#group.mayStand) return;
+    if (!isAcceptor || !this.#group.voting) return;
     if (this.#candidacy && now >= this.#candidacy.deadline) this.#retire();
     if (this.#candidacy || this.leader !== 0) return;
     if (this.#standAt === Infinity) this.#standAt = now + this.#patience(0);

@@ -170,7 +170,7 @@ export class Group {
    *  - an old vote in a lower one was shared by others who have since promised this ballot, so it is in its log;
    *  - an old promise to a candidate is known by that candidate's own promise.
    * If it coordinated itself, the others must begin a new ballot first. If nobody ever promised anything, it may begin: at once
-   * without a journal, else when that says so, lest the next life find promises and nobody it could follow.
+   * without a journal, else when that says so: then whoever promises first has the word of as many as a ballot takes that their next lives vote too.
    */
   #remember(from: NodeId, beat: Beat): void {
     if (!this.spec.acceptors.includes(from) || this.context.peers.heardUsAt(from) === -Infinity) return;
@@ -197,17 +197,6 @@ export class Group {
     this.isNew = false;
     this.voting = true;
     this.node.beatNow();
-  }
-
-  /**
-   * The first ballot of a group whose acceptors have to hear each other to vote waits for all of them: were a majority to end
-   * after the first promise and come back without a right to vote, there would be nobody to get it from.
-   */
-  get mayStand(): boolean {
-    const { spec, context, acceptor, log } = this;
-    if (!this.isAcceptor || !this.voting) return false;
-    if (!context.foundedTogether || acceptor.promised !== 0 || log.last > 0) return true;
-    return spec.acceptors.every((node) => node === context.self || this.#beats.get(node)?.voting === true);
   }
 
   /** What this node says of itself in the group; also its own word to its own frontier. */

@@ -7,7 +7,7 @@ const outer: Readonly<Record<OuterRule, true>> = {
   "failed-sync-ends": true,
   "empty-rejoins": true,
   "damage-rejoins": true,
-  "founded-together": true,
+  "note-before-vote": true,
   "whole-tail": true,
   "settled-tail": true,
   "promise-kept": true,

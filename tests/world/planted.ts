@@ -23,7 +23,7 @@ export const seedsMax = 500;
 
 export const searches: Readonly<Partial<Record<Rule, Search>>> = {
   "quorum-clock": { cores: "strangers" },
-  "clock-of-ballot": { cores: "strangers" },
+  "clock-of-ballot": { cores: "usurpers" },
   "merge-clocks": { cores: "strangers" },
   "whole-log": { cores: "strangers" },
   "start-fence": { cores: "usurpers" },
@@ -34,7 +34,7 @@ export const searches: Readonly<Partial<Record<Rule, Search>>> = {
   "step-down": { cores: "any" },
   "empty-rejoins": { aim: "injuries" },
   "damage-rejoins": { aim: "injuries" },
-  "founded-together": { aim: "founders" },
+  "note-before-vote": { aim: "founders" },
   "whole-tail": { aim: "power" },
   "settled-tail": { aim: "power" },
   "promise-kept": { aim: "usurpers" },
