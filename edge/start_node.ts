@@ -210,9 +210,7 @@ function tellRejoined(options: StartNodeOptions, core: CoreNode, journal: Journa
   const { clock } = options.runtime;
   if (host.stopped) return;
   if (!core.rejoined) return void clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(options, core, journal, host));
-  const vote = (): void => host.submit({ kind: "rejoined" });
-  if (options.without?.has("note-before-vote")) vote();
-  journal.rejoined().then(vote, (error: Error) => host.crash(error));
+  journal.rejoined().then(() => host.submit({ kind: "rejoined" }), (error: Error) => host.crash(error));
 }
 
 function openData({ runtime, self, data, durability }: StartNodeOptions): Promise<Disk> {

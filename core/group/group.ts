@@ -185,7 +185,7 @@ export class Group {
     }
     const { ballot, last } = this.#guide;
     const level = ballot !== 0 && ballot >= promised && this.log.ballot === ballot && this.log.last >= last;
-    this.isNew = fresh && this.#remembers;
+    this.isNew = fresh && this.#remembers && !this.context.without.has("note-before-vote");
     if (this.isNew || !fresh && !level) return;
     this.acceptor.remember(promised);
     this.voting = true;
