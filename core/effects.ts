@@ -31,6 +31,8 @@ export type Input =
     readonly demand: number;
     /** Of a checkpoint at `after`: the instance behind which each group goes on; found by position where it is absent. */
     readonly from?: readonly { readonly group: GroupId; readonly instance: Instance }[];
+    /** Groups not subscribed to: a command of a group that spans one of them waits until nothing can come before it there any more. */
+    readonly abreast?: readonly GroupId[];
   }
   | { readonly kind: "demand"; readonly subscription: number; readonly commands: number }
   | { readonly kind: "unsubscribe"; readonly subscription: number }

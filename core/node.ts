@@ -262,12 +262,13 @@ export class CoreNode {
   #subscribe(input: Input & { kind: "subscribe" }): void {
     const { subscription } = input;
     assert(!this.#merges.has(subscription), `Cannot subscribe: ${subscription} is taken`);
-    const groups = input.groups.map((id) => {
+    const learned = (id: GroupId): Group => {
       const group = this.#groups.get(id);
       assert(group?.isLearner, `Cannot subscribe: this node does not learn group ${id}`);
       return group;
-    });
-    this.#merges.set(subscription, new Merge(this.#context, subscription, groups, input));
+    };
+    const abreast = input.abreast?.map(learned) ?? [];
+    this.#merges.set(subscription, new Merge(this.#context, subscription, input.groups.map(learned), { ...input, abreast }));
   }
 
   #hold(holder: number, groups: readonly { readonly group: GroupId; readonly instance: Instance }[]): void {

@@ -90,14 +90,23 @@ export class HostOrderer implements Orderer {
     onDelivery: (delivery: Delivery) => void,
     from?: Places,
     onLost: (oldest: Position) => void = () => {},
+    abreast: readonly GroupId[] = [],
   ): Subscription {
-    for (const id of groups) {
+    for (const id of [...groups, ...abreast]) {
       const { name, learners } = groupById(this.topology, id);
       assert(learners.includes(this.self), `Cannot subscribe: this node does not learn group "${name}"`);
     }
     const number = ++this.#lastSubscription;
     this.#subscriptions.set(number, { onDelivery, onLost });
-    this.#host?.submit({ kind: "subscribe", subscription: number, groups, after, demand, ...(from === undefined ? {} : { from }) });
+    this.#host?.submit({
+      kind: "subscribe",
+      subscription: number,
+      groups,
+      after,
+      demand,
+      abreast,
+      ...(from === undefined ? {} : { from }),
+    });
     const subscription: Subscription = {
       more: (commands) => {
         if (this.#subscriptions.has(number)) this.#host?.submit({ kind: "demand", subscription: number, commands });

@@ -27,6 +27,7 @@ export interface Orderer {
   /**
    * The node must learn every group. Payload views inside a delivery are valid only during the call unless the entry is retained.
    * `from`: for whoever has the state behind `after` from a checkpoint; logs need not be there up to these places.
+   * `abreast`: groups besides, which this node learns: a command of a group that spans one of them waits until that one is as far.
    * `onLost`: what comes next has been forgotten everywhere, and the subscription has ended; one behind `oldest` could go on.
    */
   subscribe(
@@ -36,6 +37,7 @@ export interface Orderer {
     onDelivery: (delivery: Delivery) => void,
     from?: Places,
     onLost?: (oldest: Position) => void,
+    abreast?: readonly GroupId[],
   ): Subscription;
   /** Right now, and with all that is needed to go on from there some day; null if that cannot be told just now. For checkpoints. */
   cursor?(subscription: Subscription): Cursor | null;

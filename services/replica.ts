@@ -59,6 +59,7 @@ export class Replica {
   onLost: () => void = () => {};
   readonly #orderer: Orderer;
   readonly #requests: Requests;
+  readonly #abreast: readonly GroupId[];
   /** By service number; null where another replica, or nobody, has that service of the group. */
   readonly #machines: readonly (Machine | null)[];
   readonly #reader = new Reader();
@@ -84,12 +85,15 @@ export class Replica {
     readonly requests: Requests;
     readonly home: GroupId;
     readonly groups: readonly GroupId[];
+    /** Groups that what spans them must not be ahead of; see `subscribe` of an orderer. */
+    readonly abreast?: readonly GroupId[];
     readonly machines: readonly (Machine | null)[];
     readonly without?: ReadonlySet<Rule>;
   }) {
     this.name = options.name;
     this.home = options.home;
     this.groups = options.groups;
+    this.#abreast = options.abreast ?? [];
     this.#orderer = options.orderer;
     this.#requests = options.requests;
     this.#machines = options.machines;
@@ -217,7 +221,7 @@ export class Replica {
     this.#isLost = false;
     const after = this.#places === undefined && this.#applied === start ? null : this.#applied;
     const hear = (delivery: Delivery) => this.#onDelivery(delivery);
-    this.#subscription = this.#orderer.subscribe(this.groups, after, Infinity, hear, this.#places, () => this.#lost());
+    this.#subscription = this.#orderer.subscribe(this.groups, after, Infinity, hear, this.#places, () => this.#lost(), this.#abreast);
     for (const question of this.#questions) this.#ask(question, this.#subscription);
   }
 

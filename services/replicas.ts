@@ -148,14 +148,31 @@ export class Replicas {
     if (catalog !== null) this.catalogs.set(group.id, { replica, machine: catalog });
     if (log !== null) {
       this.logs.set(group.id, {
-        replica: apart ? this.#add(`${group.name}+logs`, group.id, reaching, [null, log, null, null]) : replica,
+        replica: apart ? this.#add(`${group.name}+logs`, group.id, reaching, [null, log, null, null], this.#abreast(reaching)) : replica,
         machine: log,
       });
     }
   }
 
-  #add(name: string, home: GroupId, groups: readonly GroupId[], machines: readonly (Machine | null)[]): Replica {
-    const replica = new Replica({ name, orderer: this.#orderer, requests: this.#requests, home, groups, machines, without: this.#without });
+  /**
+   * An append to logs of several groups must not be seen in one of them while a later append to another may still get a place
+   * before it: whoever sees the first and then makes the second would find them the other way round. Groups this node does not
+   * learn cannot be waited for.
+   */
+  #abreast(groups: readonly GroupId[]): GroupId[] {
+    const spanned = new Set(groups.flatMap((id) => groupById(this.#orderer.topology, id).spans));
+    return [...spanned].filter((id) => !groups.includes(id) && learns(this.#orderer, id));
+  }
+
+  #add(
+    name: string,
+    home: GroupId,
+    groups: readonly GroupId[],
+    machines: readonly (Machine | null)[],
+    abreast: readonly GroupId[] = [],
+  ): Replica {
+    const requests = this.#requests;
+    const replica = new Replica({ name, orderer: this.#orderer, requests, home, groups, abreast, machines, without: this.#without });
     this.all.push(replica);
     return replica;
   }

@@ -9,6 +9,7 @@ import type { Group } from "../group/group.ts";
 import type { Summary } from "../group/log.ts";
 import type { GroupId, Instance, Millis } from "../ids.ts";
 import { commandPosition, comparePositions, type Order, type Position, slotPosition, start } from "../position.ts";
+import { groupById } from "../topology.ts";
 import type { SubscriptionView } from "../view.ts";
 
 /** One group's log, read forward. */
@@ -24,10 +25,13 @@ class Source {
   readBack: readonly Entry[] = [];
   readAt = 0;
   reading = false;
+  /** Others that have to be as far before a command of this one is delivered. */
+  readonly abreast: readonly Group[];
 
-  constructor(group: Group, next: Instance) {
+  constructor(group: Group, next: Instance, abreast: readonly Group[]) {
     this.group = group;
     this.next = next;
+    this.abreast = abreast;
   }
 }
 
@@ -53,9 +57,10 @@ export class Merge {
       readonly after: Position | null | "now";
       readonly demand: number;
       readonly from?: readonly { readonly group: GroupId; readonly instance: Instance }[];
+      readonly abreast: readonly Group[];
     },
   ) {
-    const { after, demand, from } = options;
+    const { after, demand, from, abreast } = options;
     this.#context = context;
     this.subscription = subscription;
     this.groups = groups.map((group) => group.id);
@@ -63,10 +68,12 @@ export class Merge {
     this.#delivered = after === "now" ? deliverableBy(groups) : after ?? start;
     const first = after === "now" ? firstInMemory : firstInstance;
     this.#sources = groups.map((group) => {
+      const { spans } = groupById(context.topology, group.id);
+      const spanned = abreast.filter(({ id }) => spans.includes(id));
       const known = from?.find((one) => one.group === group.id);
-      if (known) return new Source(group, known.instance + 1);
+      if (known) return new Source(group, known.instance + 1, spanned);
       if (mayHaveMissed(context, group, this.#delivered)) this.#lost = true;
-      return new Source(group, first(context, group, this.#delivered));
+      return new Source(group, first(context, group, this.#delivered), spanned);
     });
   }
 
@@ -217,6 +224,14 @@ export class Merge {
       const next = source.head ? this.#key(source) : source.group.nextUnknown();
       if (this.#context.without.has("tie-by-group") ? next.major < key.major : comparePositions(next, key) <= 0) {
         this.#blockedOn = source.group.id;
+        return null;
+      }
+      if (comparePositions(next, limit) < 0) limit = next;
+    }
+    for (const group of best.abreast) {
+      const next = group.nextUnknown();
+      if (comparePositions(next, key) <= 0) {
+        this.#blockedOn = group.id;
         return null;
       }
       if (comparePositions(next, limit) < 0) limit = next;
