@@ -13,89 +13,39 @@
  * Exit code: 0 if no seed failed, 1 if one did, 2 for a wrong call.
  */
 import type { Rule } from "../../core/rules.ts";
+import { anySeed, exit, tellCounts, Wishes } from "../harness/wishes.ts";
 import { type Aim, aims } from "./aims.ts";
 import { allRules } from "./all_rules.ts";
 import { type Outcome, replay, type RunOptions, runSeed } from "./run.ts";
 
-declare const Deno: { readonly args: string[]; exit(code: number): never } | undefined;
-
 interface Wish {
-  seed: number | null;
-  seeds: number;
-  from: number;
-  without: Rule[];
-  aim: Aim | null;
-  trace: boolean;
-  twice: boolean;
-  keepGoing: boolean;
-}
-
-const args = typeof Deno === "undefined" ? process.argv.slice(2) : Deno.args;
-
-function exit(code: number): never {
-  return typeof Deno === "undefined" ? process.exit(code) : Deno.exit(code);
+  readonly seed: number | null;
+  readonly seeds: number;
+  readonly from: number;
+  readonly without: readonly Rule[];
+  readonly aim: Aim | null;
+  readonly trace: boolean;
+  readonly twice: boolean;
+  readonly keepGoing: boolean;
 }
 
 function parse(): Wish {
-  const wish: Wish = {
-    seed: null,
-    seeds: 100,
-    from: Math.floor(Math.random() * 1_000_000_000),
-    without: [],
-    aim: null,
-    trace: false,
-    twice: false,
-    keepGoing: false,
+  const wishes = new Wishes("simulate", {
+    values: ["seed", "seeds", "from", "aim"],
+    lists: ["without"],
+    flags: ["trace", "twice", "keep-going"],
+  });
+  if (wishes.words.length > 0) wishes.complain(`what is ${JSON.stringify(wishes.words[0])}?`);
+  return {
+    seed: wishes.whole("seed"),
+    seeds: wishes.whole("seeds") ?? 100,
+    from: wishes.whole("from") ?? anySeed(),
+    without: wishes.someOf("without", allRules),
+    aim: wishes.oneOf("aim", Object.keys(aims) as Aim[]),
+    trace: wishes.has("trace"),
+    twice: wishes.has("twice"),
+    keepGoing: wishes.has("keep-going"),
   };
-  const number = (at: number): number => {
-    const value = Number(args[at]);
-    if (!Number.isSafeInteger(value) || value < 0) complain(`${args[at - 1]} needs a whole number`);
-    return value;
-  };
-  for (let at = 0; at < args.length; at++) {
-    switch (args[at]) {
-      case "--seed":
-        wish.seed = number(++at);
-        break;
-      case "--seeds":
-        wish.seeds = number(++at);
-        break;
-      case "--from":
-        wish.from = number(++at);
-        break;
-      case "--without": {
-        const rule = allRules.find((name) => name === args[at + 1]);
-        if (rule === undefined) complain(`--without needs one of: ${allRules.join(", ")}`);
-        wish.without.push(rule);
-        at++;
-        break;
-      }
-      case "--aim": {
-        const aim = (Object.keys(aims) as Aim[]).find((name) => name === args[at + 1]);
-        if (aim === undefined) complain(`--aim needs one of: ${Object.keys(aims).join(", ")}`);
-        wish.aim = aim;
-        at++;
-        break;
-      }
-      case "--trace":
-        wish.trace = true;
-        break;
-      case "--twice":
-        wish.twice = true;
-        break;
-      case "--keep-going":
-        wish.keepGoing = true;
-        break;
-      default:
-        complain(`what is ${JSON.stringify(args[at])}?`);
-    }
-  }
-  return wish;
-}
-
-function complain(what: string): never {
-  console.error(`Cannot simulate: ${what}`);
-  return exit(2);
 }
 
 function rules(wish: Wish): RunOptions {
@@ -111,15 +61,11 @@ function report(outcome: Outcome): void {
   console.log(`replay: ${replay(outcome)}`);
 }
 
-function tell(counts: Readonly<Record<string, number>>): string {
-  return Object.entries(counts).map(([name, value]) => `${value} ${name}`).join(", ");
-}
-
 function one(wish: Wish, seed: number): number {
   const outcome = runSeed(seed, { ...rules(wish), ...(wish.trace ? { trace: console.log } : { tail: 40 }) });
   report(outcome);
   console.log(
-    `seed ${seed}: ${outcome.failure === null ? "no violation" : "VIOLATION"}, digest ${outcome.digest}; ${tell(outcome.counts)}`,
+    `seed ${seed}: ${outcome.failure === null ? "no violation" : "VIOLATION"}, digest ${outcome.digest}; ${tellCounts(outcome.counts)}`,
   );
   return outcome.failure === null ? 0 : 1;
 }
@@ -153,7 +99,7 @@ function many(wish: Wish): number {
   console.log(
     `\n${done} seeds, ${rate()}, ${failed.length} failed${failed.length > 0 ? `: ${failed.map(({ seed }) => seed).join(" ")}` : ""}`,
   );
-  console.log(tell(totals));
+  console.log(tellCounts(totals));
   return failed.length === 0 ? 0 : 1;
 }
 

@@ -16,6 +16,7 @@
  */
 import type { Rule } from "../../core/rules.ts";
 import type { LinkDriver } from "../../edge/link/open.ts";
+import { anySeed, exit, tellCounts, Wishes } from "../harness/wishes.ts";
 import { allRules } from "./all_rules.ts";
 import { coverageLines } from "./buggify.ts";
 import { describeFault } from "./fault.ts";
@@ -24,92 +25,41 @@ import { drawPlan, type PlanOptions } from "./plan.ts";
 import { type Outcome, replay, runPlan, runSeed } from "./run.ts";
 import { shrink } from "./shrink.ts";
 
-declare const Deno: { readonly args: string[]; exit(code: number): never } | undefined;
-
 interface Wish {
-  seed: number | null;
-  seeds: number;
-  from: number;
-  seconds: number | null;
-  link: LinkDriver | null;
-  without: Rule[];
-  trace: boolean;
-  shrink: boolean;
-  keepGoing: boolean;
-  ledger: boolean;
+  readonly seed: number | null;
+  readonly seeds: number;
+  readonly from: number;
+  readonly seconds: number | null;
+  readonly link: LinkDriver | null;
+  readonly without: readonly Rule[];
+  readonly trace: boolean;
+  readonly shrink: boolean;
+  readonly keepGoing: boolean;
+  readonly ledger: boolean;
 }
 
-const args = typeof Deno === "undefined" ? process.argv.slice(2) : Deno.args;
 const drivers: readonly LinkDriver[] = ["h2", "udp", "auto"];
 const tellEveryMs = 10_000;
 
-function exit(code: number): never {
-  return typeof Deno === "undefined" ? process.exit(code) : Deno.exit(code);
-}
-
-function complain(what: string): never {
-  console.error(`Cannot simulate: ${what}`);
-  return exit(2);
-}
-
 function parse(): Wish {
-  const wish: Wish = {
-    seed: null,
-    seeds: 100,
-    from: Math.floor(Math.random() * 1_000_000_000),
-    seconds: null,
-    link: null,
-    without: [],
-    trace: false,
-    shrink: false,
-    keepGoing: false,
-    ledger: false,
+  const wishes = new Wishes("simulate", {
+    values: ["seed", "seeds", "from", "seconds", "link"],
+    lists: ["without"],
+    flags: ["trace", "shrink", "keep-going", "ledger"],
+  });
+  if (wishes.words.length > 0) wishes.complain(`what is ${JSON.stringify(wishes.words[0])}?`);
+  return {
+    seed: wishes.whole("seed"),
+    seeds: wishes.whole("seeds") ?? 100,
+    from: wishes.whole("from") ?? anySeed(),
+    seconds: wishes.whole("seconds"),
+    link: wishes.oneOf("link", drivers),
+    without: wishes.someOf("without", allRules),
+    trace: wishes.has("trace"),
+    shrink: wishes.has("shrink"),
+    keepGoing: wishes.has("keep-going"),
+    ledger: wishes.has("ledger"),
   };
-  const number = (at: number): number => {
-    const value = Number(args[at]);
-    return Number.isSafeInteger(value) && value >= 0 ? value : complain(`${args[at - 1]} needs a whole number`);
-  };
-  for (let at = 0; at < args.length; at++) {
-    switch (args[at]) {
-      case "--seed":
-        wish.seed = number(++at);
-        break;
-      case "--seeds":
-        wish.seeds = number(++at);
-        break;
-      case "--from":
-        wish.from = number(++at);
-        break;
-      case "--seconds":
-        wish.seconds = number(++at);
-        break;
-      case "--link":
-        wish.link = drivers.find((name) => name === args[at + 1]) ?? complain(`--link needs one of: ${drivers.join(", ")}`);
-        at++;
-        break;
-      case "--without": {
-        const rule = allRules.find((name) => name === args[at + 1]);
-        wish.without.push(rule ?? complain(`--without needs one of: ${allRules.join(", ")}`));
-        at++;
-        break;
-      }
-      case "--trace":
-        wish.trace = true;
-        break;
-      case "--shrink":
-        wish.shrink = true;
-        break;
-      case "--keep-going":
-        wish.keepGoing = true;
-        break;
-      case "--ledger":
-        wish.ledger = true;
-        break;
-      default:
-        complain(`what is ${JSON.stringify(args[at])}?`);
-    }
-  }
-  return wish;
 }
 
 function options(wish: Wish): PlanOptions {
@@ -133,17 +83,13 @@ async function report(outcome: Outcome, wish: Wish): Promise<void> {
   console.log(`${shrunk.failure.check}: ${shrunk.failure.message}`);
 }
 
-function tell(counts: Readonly<Record<string, number>>): string {
-  return Object.entries(counts).map(([name, value]) => `${value} ${name}`).join(", ");
-}
-
 async function one(wish: Wish, seed: number): Promise<number> {
   const plan = drawPlan(seed, options(wish));
   if (wish.trace) { for (const fault of plan.faults) console.log(describeFault(fault)); }
   const outcome = await runPlan(plan, wish.trace ? console.log : null);
   await report(outcome, wish);
   console.log(
-    `seed ${seed}: ${outcome.failure === null ? "no violation" : "VIOLATION"}, digest ${outcome.digest}; ${tell(outcome.counts)}`,
+    `seed ${seed}: ${outcome.failure === null ? "no violation" : "VIOLATION"}, digest ${outcome.digest}; ${tellCounts(outcome.counts)}`,
   );
   return outcome.failure === null ? 0 : 1;
 }
@@ -176,7 +122,7 @@ async function many(wish: Wish): Promise<number> {
   console.log(
     `\n${done} seeds, ${speed()}, ${failed.length} failed${failed.length > 0 ? `: ${failed.map(({ seed }) => seed).join(" ")}` : ""}`,
   );
-  console.log(tell(totals));
+  console.log(tellCounts(totals));
   for (const line of coverageLines()) console.log(line);
   if (wish.ledger) console.log(appendLedger({ seeds: done, from: wish.from, failed: failed.length, totals }));
   return failed.length === 0 ? 0 : 1;
