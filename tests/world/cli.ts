@@ -6,6 +6,7 @@
  *   --from N
  *   --seconds S       virtual seconds with faults, of each seed (default: a few, drawn)
  *   --link DRIVER     h2, udp or auto, in every seed (default: drawn)
+ *   --aim NAME        plans that look for one kind of trouble
  *   --without RULE    takes a rule away (repeatable); then a violation is what is hoped for
  *   --trace           what happens in the run
  *   --shrink          leaves out faults of a failing seed until none can be spared
@@ -17,6 +18,7 @@
 import type { Rule } from "../../core/rules.ts";
 import type { LinkDriver } from "../../edge/link/open.ts";
 import { anySeed, exit, tellCounts, Wishes } from "../harness/wishes.ts";
+import { type Aim, aims } from "./aims.ts";
 import { allRules } from "./all_rules.ts";
 import { coverageLines } from "./buggify.ts";
 import { describeFault } from "./fault.ts";
@@ -31,6 +33,7 @@ interface Wish {
   readonly from: number;
   readonly seconds: number | null;
   readonly link: LinkDriver | null;
+  readonly aim: Aim | null;
   readonly without: readonly Rule[];
   readonly trace: boolean;
   readonly shrink: boolean;
@@ -43,7 +46,7 @@ const tellEveryMs = 10_000;
 
 function parse(): Wish {
   const wishes = new Wishes("simulate", {
-    values: ["seed", "seeds", "from", "seconds", "link"],
+    values: ["seed", "seeds", "from", "seconds", "link", "aim"],
     lists: ["without"],
     flags: ["trace", "shrink", "keep-going", "ledger"],
   });
@@ -54,6 +57,7 @@ function parse(): Wish {
     from: wishes.whole("from") ?? anySeed(),
     seconds: wishes.whole("seconds"),
     link: wishes.oneOf("link", drivers),
+    aim: wishes.oneOf("aim", Object.keys(aims) as Aim[]),
     without: wishes.someOf("without", allRules),
     trace: wishes.has("trace"),
     shrink: wishes.has("shrink"),
@@ -66,6 +70,7 @@ function options(wish: Wish): PlanOptions {
   return {
     without: wish.without,
     ...(wish.link === null ? {} : { link: wish.link }),
+    ...(wish.aim === null ? {} : { aim: aims[wish.aim] }),
     ...(wish.seconds === null ? {} : { seconds: wish.seconds }),
   };
 }
@@ -75,7 +80,11 @@ async function report(outcome: Outcome, wish: Wish): Promise<void> {
   if (failure === null) return;
   console.log(`\nseed ${seed} violates "${failure.check}": ${failure.message}`);
   if (failure.check === "exception" || failure.check === "assertion") console.log(failure.stack);
-  console.log(`replay: ${replay(outcome)}${wish.seconds === null ? "" : ` --seconds ${wish.seconds}`}`);
+  console.log(
+    `replay: ${replay(outcome)}${wish.seconds === null ? "" : ` --seconds ${wish.seconds}`}${
+      wish.aim === null ? "" : ` --aim ${wish.aim}`
+    }`,
+  );
   if (!wish.shrink) return;
   const shrunk = await shrink(drawPlan(seed, options(wish)), failure.check);
   console.log(`${shrunk.faults.length} faults are enough, after ${shrunk.runs} runs:`);
@@ -124,7 +133,7 @@ async function many(wish: Wish): Promise<number> {
   );
   console.log(tellCounts(totals));
   for (const line of coverageLines()) console.log(line);
-  if (wish.ledger) console.log(appendLedger({ seeds: done, from: wish.from, failed: failed.length, totals }));
+  if (wish.ledger) console.log(appendLedger({ seeds: done, from: wish.from, aim: wish.aim, failed: failed.length, totals }));
   return failed.length === 0 ? 0 : 1;
 }
 
