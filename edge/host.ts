@@ -93,6 +93,11 @@ export class Host {
     return this.#stopped;
   }
 
+  /** Records handed to the journal so far, and how many of them are durable. */
+  get records(): { readonly handed: Lsn; readonly durable: Lsn } {
+    return { handed: this.#handed, durable: this.#durable };
+  }
+
   /** Nothing is stepped or carried out any more. */
   stop(): void {
     this.#stopped = true;

@@ -171,7 +171,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     link = await newLink(options, started, checkpointing);
     orderer.attach(started);
     started.submit({ kind: "wake" });
-    if (recovery.rejoining) tellRejoined(options, core, journal, started);
+    if (recovery.rejoining) tellRejoined(options, core, journal, started).catch((error: Error) => started.crash(error));
     let closing: Promise<void> | null = null;
     const end = async (): Promise<void> => {
       if (!started.stopped) await makeWay(options, orderer);
@@ -205,12 +205,18 @@ function isReplicated({ topology, self }: StartNodeOptions): boolean {
   return topology.groups.every(({ acceptors, q2 }) => !acceptors.includes(self) || q2 >= 2);
 }
 
-/** Once it knows in every group what it may have said, the next start need not hear all the others first. */
-function tellRejoined(options: StartNodeOptions, core: CoreNode, journal: Journal, host: Host): void {
-  const { clock } = options.runtime;
+/** Once it knows in every group what it may have said, durably, the next start need not hear all the others first. */
+async function tellRejoined({ runtime: { clock } }: StartNodeOptions, core: CoreNode, journal: Journal, host: Host): Promise<void> {
+  const until = async (holds: () => boolean): Promise<void> => {
+    while (!host.stopped && !holds()) await new Promise<void>((resolve) => clock.wakeAt(clock.now().mono + rejoinPollMs, resolve));
+  };
+  await until(() => core.rejoined);
+  // The note must not be on the disk before what it speaks for: the next life would trust a journal that holds nothing.
+  const { handed } = host.records;
+  await until(() => host.records.durable >= handed);
   if (host.stopped) return;
-  if (!core.rejoined) return void clock.wakeAt(clock.now().mono + rejoinPollMs, () => tellRejoined(options, core, journal, host));
-  journal.rejoined().then(() => host.submit({ kind: "rejoined" }), (error: Error) => host.crash(error));
+  await journal.rejoined();
+  host.submit({ kind: "rejoined" });
 }
 
 function openData({ runtime, self, data, durability }: StartNodeOptions): Promise<Disk> {

@@ -24,6 +24,7 @@ const regressions: readonly (readonly [aim: Aim | null, seed: number, what: stri
   [null, 138_775_224, "listeners from now on were told that now had been forgotten"],
   [null, 42, "most of a new cluster ended right after the first promise, and then all waited for each other"],
   ["founders", 21, "the same, of five nodes"],
+  ["injuries", 810_046, "the note that a node votes again was on its disk before what its votes rest on"],
   ["founders", 20, "a killed process left half a superblock to its system, and a power cut took the other half from the next one"],
 ];
 
