@@ -249,13 +249,16 @@ export async function portIsFree(port: number): Promise<boolean> {
   return held !== null;
 }
 
+/** Systems give ports above these to whoever connects somewhere, at any moment: one found free there may be taken when it is wanted. */
+const quietPorts = { first: 10_000, count: 22_000 } as const;
+
 /** So many different ports that are free at this moment, for TCP and UDP. */
 export async function freePorts(count: number): Promise<number[]> {
   // All are held until there are enough: else one would be found twice.
   const held: { readonly port: number; release(): Promise<void> }[] = [];
   try {
     for (let attempt = 0; held.length < count && attempt < count + 100; attempt++) {
-      const next = await holdPort(0);
+      const next = await holdPort(quietPorts.first + Math.floor(Math.random() * quietPorts.count));
       if (next !== null) held.push(next);
     }
     return held.map(({ port }) => port);
