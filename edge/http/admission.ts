@@ -69,14 +69,14 @@ export class Admission {
     return this.#requests >= this.#room;
   }
 
-  /** Turns one away from a full house. The same for everybody, so that whoever does this often can say it once. */
-  refuse(): CarillonError {
-    return this.#refusal("as many requests as it can bear are under way in this node");
+  /** What is said in a full house. The same to everybody, so that whoever does this often can say it once, and `count`. */
+  refusal(): CarillonError {
+    return overloaded("as many requests as it can bear are under way in this node");
   }
 
   /** `bytes`: of the body, as far as its length is announced. Throws `overloaded`; the newest goes, for the others are half done. */
   enter(request: Request, bytes: number): Admitted {
-    if (this.full) throw this.refuse();
+    if (this.full) throw this.#counted(this.refusal());
     this.hold(bytes);
     this.#requests++;
     const admitted = new Admitted(this, bytes);
@@ -92,13 +92,13 @@ export class Admission {
 
   hold(bytes: number): void {
     if (this.#bytes + bytes > this.#limits.requestBytesMax) {
-      throw this.#refusal(`${this.#bytes} bytes of requests are under way in this node`);
+      throw this.#counted(overloaded(`${this.#bytes} bytes of requests are under way in this node`));
     }
     this.#bytes += bytes;
   }
 
   linger(): void {
-    if (this.#streams >= this.#limits.streamsMax) throw this.#refusal(`${this.#streams} streams are open in this node`);
+    if (this.#streams >= this.#limits.streamsMax) throw this.#counted(overloaded(`${this.#streams} streams are open in this node`));
     this.#streams++;
     this.#requests--;
   }
@@ -109,15 +109,19 @@ export class Admission {
     else this.#requests--;
   }
 
-  /** One more was refused by whoever has said `refuse` before. */
+  /** One more was told what `refusal` says. */
   count(): void {
     this.#refused++;
   }
 
-  #refusal(state: string): CarillonError {
+  #counted(error: CarillonError): CarillonError {
     this.#refused++;
-    return new CarillonError("overloaded", `Cannot take this on now: ${state}`, { retryable: true, retryAfterMs });
+    return error;
   }
+}
+
+function overloaded(state: string): CarillonError {
+  return new CarillonError("overloaded", `Cannot take this on now: ${state}`, { retryable: true, retryAfterMs });
 }
 
 const inside = new WeakMap<Request, Admitted>();

@@ -48,6 +48,9 @@ export interface RequestSeries {
 
 const methods: readonly string[] = ["GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS"];
 
+/** How long one is told as it is. */
+const refusalMs = 10;
+
 const utf8 = new TextEncoder();
 
 /** Everything the routes share. */
@@ -59,8 +62,8 @@ export class Front {
   readonly routes: Route[] = [];
   /** Paths answered also in a full house. */
   readonly #always = new Set<string>();
-  /** What everybody else is told then; made with the first. */
-  #refusal: { readonly body: string; readonly headers: Record<string, string> } | null = null;
+  /** What everybody else is told then: its headers are put together once in a while, for that is most of what it costs. */
+  #refusal: { readonly body: string; readonly head: ResponseInit; readonly until: number } | null = null;
   /** By `method route`, then status. */
   readonly #series: Map<string, (RequestSeries | undefined)[]> = new Map();
 
@@ -85,16 +88,11 @@ export class Front {
    */
   turnedAway(request: Request, path: string): Response | null {
     if (!this.admission.full || !path.startsWith("/v1/") || this.#always.has(path)) return null;
-    if (this.#refusal === null) {
-      const { body, headers = {} } = problemReply(this.admission.refuse());
-      const served = { "carillon-served-by": this.context.nodeName, "x-content-type-options": "nosniff", "cache-control": "no-store" };
-      this.#refusal = { body: body as string, headers: { ...headers, ...served } };
-    } else this.admission.count();
-    const { body, headers } = this.#refusal;
-    return new Response(request.method === "HEAD" ? null : body, {
-      status: 429,
-      headers: { ...headers, "carillon-position": this.context.position() },
-    });
+    const now = performance.now();
+    if (this.#refusal === null || now > this.#refusal.until) this.#refusal = this.#newRefusal(now);
+    this.admission.count();
+    const { body, head } = this.#refusal;
+    return new Response(request.method === "HEAD" ? null : body, head);
   }
 
   endpoint(route: string, handler: Handler, { always = false }: RouteOptions = {}): (c: Context) => Promise<Response> {
@@ -125,6 +123,14 @@ export class Front {
     for (const codes of this.#series.values()) {
       for (const series of codes) if (series !== undefined) yield series;
     }
+  }
+
+  #newRefusal(now: number): { readonly body: string; readonly head: ResponseInit; readonly until: number } {
+    const { status, body, headers } = problemReply(this.admission.refusal());
+    const served = { "carillon-served-by": this.context.nodeName, "x-content-type-options": "nosniff", "cache-control": "no-store" };
+    // A position of a moment ago is as true as one of now: this node has delivered up to there.
+    const head = { status, headers: new Headers({ ...headers, ...served, "carillon-position": this.context.position() }) };
+    return { body: body as string, head, until: now + refusalMs };
   }
 
   #respond(method: string, reply: Reply, seconds: number, ended: () => void): Response {
