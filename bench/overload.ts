@@ -3,7 +3,7 @@
  * the rest, what memory it takes, and how soon they are as before once it is over. `bun bench/overload.ts [--times 10]
  * [--seconds 5] [--storage sync] [--bytes 1024]`
  */
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { startCarillon, type Storage } from "./carillon.ts";
 import { Histogram } from "./load/histogram.ts";
@@ -46,7 +46,7 @@ async function main(): Promise<void> {
     // A run at half the peak before tells what is normal.
     const phases = [{ perSecond: peak / 2, forMs: 2_000 }, { perSecond: peak * times, forMs }, { perSecond: peak / 2, forMs: 4_000 }];
     const electionsBefore = await elections(system);
-    const { outcome, rssBytes, cpu, wallSeconds } = await overload(system, {
+    const { outcome, rssBytes, cpuSeconds } = await overload(system, {
       work,
       targets: system.endpoints,
       connections: 30,
@@ -56,10 +56,11 @@ async function main(): Promise<void> {
       phases,
     });
     console.log(report(peak, outcome));
+    const cores = (seconds: readonly number[]) => decimal(seconds[1]! / (forMs / 1_000));
     console.log(
-      `RSS at most ${mebibytes(rssBytes)} MiB for three nodes; CPU of the nodes ${decimal(cpu / wallSeconds)}, of the load ${
-        decimal(outcome.cpuSeconds / wallSeconds)
-      } of the machine's cores; elections ${(await elections(system)) - electionsBefore}; back to normal after ${
+      `RSS at most ${mebibytes(rssBytes)} MiB for three nodes; cores busy in the second phase: ${cores(cpuSeconds)} with the nodes, ${
+        cores(outcome.cpuSeconds)
+      } with the load, of ${availableParallelism()}; elections ${(await elections(system)) - electionsBefore}; back to normal after ${
         recoveredMs(outcome.slices)
       } ms`,
     );
@@ -69,8 +70,8 @@ async function main(): Promise<void> {
 }
 
 async function overload(system: System, plan: OpenPlan) {
-  const began = performance.now();
-  const cpuBefore = cpuSeconds(system.pids);
+  // Of the nodes, when each phase began, and at the end.
+  const cpu: number[] = [];
   const worker = Bun.spawn([process.execPath, `${import.meta.dir}/load/open_worker.ts`, JSON.stringify(plan)], {
     stdin: "ignore",
     stdout: "pipe",
@@ -79,11 +80,13 @@ async function overload(system: System, plan: OpenPlan) {
   let rssBytes = 0;
   const sampling = setInterval(() => rssBytes = Math.max(rssBytes, memoryBytes(system.pids).rss), 200);
   let outcome: OpenOutcome | null = null;
-  for await (const line of lines(worker.stdout)) if (line.startsWith("{")) outcome = JSON.parse(line);
+  for await (const line of lines(worker.stdout)) {
+    cpu.push(cpuSeconds(system.pids));
+    if (line.startsWith("{")) outcome = JSON.parse(line);
+  }
   clearInterval(sampling);
   if (outcome === null) throw new Error(`Cannot measure: the load generator ended with code ${await worker.exited}`);
-  const wallSeconds = (performance.now() - began) / 1_000;
-  return { outcome, rssBytes, cpu: cpuSeconds(system.pids) - cpuBefore, wallSeconds };
+  return { outcome, rssBytes, cpuSeconds: cpu.slice(1).map((seconds, phase) => seconds - cpu[phase]!) };
 }
 
 /** How often any node began to coordinate. */

@@ -35,7 +35,8 @@ export interface OpenOutcome {
   /** Per phase. */
   readonly done: readonly HistogramData[];
   readonly refused: readonly HistogramData[];
-  readonly cpuSeconds: number;
+  /** Of this process, per phase. */
+  readonly cpuSeconds: readonly number[];
 }
 
 const tickMs = 2;
@@ -52,6 +53,7 @@ class OpenLoad {
   readonly slices: Slice[] = [];
   readonly done: Histogram[];
   readonly refused: Histogram[];
+  readonly cpuSeconds: number[] = [];
   readonly #plan: OpenPlan;
   readonly #ways: Way[] = [];
   #next = 0;
@@ -82,6 +84,7 @@ class OpenLoad {
     for (const [phase, { perSecond, forMs }] of this.#plan.phases.entries()) {
       console.log(`phase ${phase}`);
       const began = performance.now();
+      const cpuBefore = process.cpuUsage();
       let sent = 0;
       for (let now = began; now < began + forMs; now = performance.now()) {
         const slice = this.#slice(phase, began);
@@ -92,6 +95,8 @@ class OpenLoad {
         }
         await Bun.sleep(tickMs);
       }
+      const { user, system } = process.cpuUsage(cpuBefore);
+      this.cpuSeconds.push((user + system) / 1e6);
     }
   }
 
@@ -137,12 +142,11 @@ class OpenLoad {
 const load = new OpenLoad(JSON.parse(process.argv[2]!));
 await load.connect();
 await load.run();
-const { user, system } = process.cpuUsage();
 const outcome: OpenOutcome = {
   slices: load.slices,
   done: load.done.map((histogram) => histogram.toJSON()),
   refused: load.refused.map((histogram) => histogram.toJSON()),
-  cpuSeconds: (user + system) / 1e6,
+  cpuSeconds: load.cpuSeconds,
 };
 console.log(JSON.stringify(outcome));
 process.exit(0);
