@@ -19,6 +19,8 @@ export interface Outlets {
   lose(lost: Lost): void;
   /** Only a checkpoint gets this node further in the group. Said again until one does. */
   behind(group: GroupId): void;
+  /** Asked of every proposal right before it is stepped. False: its time is over, and it is dropped. */
+  begins(ticket: number, now: Millis): boolean;
   /** Proposals with this ticket or a lower one have been stepped: those not refused by now will not be. */
   proposed(ticket: number): void;
   /** The node cannot go on: a broken invariant or a failed disk. Once; nothing else is called after it. */
@@ -145,7 +147,10 @@ export class Host {
     const now = this.#clock.now();
     let ticket = 0;
     for (const input of inputs) {
-      if (input.kind === "propose") ticket = input.ticket;
+      if (input.kind === "propose") {
+        ticket = input.ticket;
+        if (!this.#outlets.begins(ticket, now.mono)) continue;
+      }
       this.#core.step(input, now);
     }
     return ticket;

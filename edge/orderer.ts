@@ -2,7 +2,7 @@
 import { assert } from "../core/assert.ts";
 import type { Confirmation, Cursor, Delivery, Lost, Refusal } from "../core/effects.ts";
 import { CarillonError } from "../core/errors.ts";
-import type { GroupId, NodeId, Origin } from "../core/ids.ts";
+import type { GroupId, Millis, NodeId, Origin } from "../core/ids.ts";
 import { groupById, type Topology } from "../core/topology.ts";
 import type { Position } from "../core/position.ts";
 import type { NodeView } from "../core/view.ts";
@@ -12,6 +12,8 @@ import type { Host } from "./host.ts";
 interface Proposal {
   readonly ticket: number;
   readonly refused: (error: CarillonError) => void;
+  /** Not begun with after this. */
+  readonly dueAt: Millis;
 }
 
 interface Listener {
@@ -75,11 +77,11 @@ export class HostOrderer implements Orderer {
     this.#requests.clear();
   }
 
-  propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void): void {
+  propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void, withinMs = Infinity): void {
     if (this.#host === null) return refused(new CarillonError("closed", `Cannot order a command: this node is closed`));
     if (this.full) return refused(diskFull());
     const ticket = ++this.#lastTicket;
-    this.#proposals.push({ ticket, refused });
+    this.#proposals.push({ ticket, refused, dueAt: this.#now() + withinMs });
     this.#host.submit({ kind: "propose", ticket, group, payload });
   }
 
@@ -181,6 +183,14 @@ export class HostOrderer implements Orderer {
     asked?.confirmed(position);
   }
 
+  /** Whether anybody still waits for the proposal; who does not is told here that nothing of it was or will be ordered. */
+  begins(ticket: number, now: Millis): boolean {
+    const proposal = this.#proposals[this.#index(ticket)];
+    if (proposal === undefined || now <= proposal.dueAt) return true;
+    proposal.refused(tooLate());
+    return false;
+  }
+
   /** Up to this ticket whoever was not refused will not be. */
   onProposed(ticket: number): void {
     this.#proposals.splice(0, this.#index(ticket) + 1);
@@ -202,6 +212,12 @@ export class HostOrderer implements Orderer {
     assert(number !== undefined, "Cannot find a subscription: it is another node's");
     return number;
   }
+}
+
+function tooLate(): CarillonError {
+  return new CarillonError("timeout", "Cannot order a command: its time was over before this node could begin with it", {
+    retryable: true,
+  });
 }
 
 function diskFull(): CarillonError {

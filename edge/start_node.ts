@@ -157,6 +157,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
         confirm: (confirmation) => orderer.onConfirmation(confirmation),
         lose: (lost) => orderer.onLost(lost),
         behind: (group) => checkpointing.onBehind(group),
+        begins: (ticket, now) => orderer.begins(ticket, now),
         proposed: (ticket) => orderer.onProposed(ticket),
         crash: (error) => {
           orderer.close();

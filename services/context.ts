@@ -81,7 +81,8 @@ async function sendOnce<T>(context: Context, command: Command, parts: number): P
 function send<T>(context: Context, command: Command, parts: number): Promise<T> {
   const { what, options, service, group, bytes } = command;
   return context.requests.ask<T>({ what, options, write: true, parts }, (request) => {
-    context.orderer.propose(group, stamp(bytes, service, request), (error) => context.requests.fail(request, error));
+    const refused = (error: CarillonError): void => context.requests.fail(request, error);
+    context.orderer.propose(group, stamp(bytes, service, request), refused, options?.timeoutMs ?? context.limits.timeoutMs);
   });
 }
 

@@ -21,9 +21,10 @@ export interface Orderer {
   readonly origin: Origin;
   /**
    * Multicasts to one group. Nothing is returned: the caller recognises its command among the deliveries. `refused` is
-   * called, at most once, if the command was not and will not be ordered.
+   * called, at most once, if the command was not and will not be ordered. What has not been begun with after `withinMs` is
+   * refused with `timeout`: nobody waits for it any more.
    */
-  propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void): void;
+  propose(group: GroupId, payload: Uint8Array, refused: (error: CarillonError) => void, withinMs?: number): void;
   /**
    * The node must learn every group. Payload views inside a delivery are valid only during the call unless the entry is retained.
    * `from`: for whoever has the state behind `after` from a checkpoint; logs need not be there up to these places.

@@ -51,6 +51,7 @@ async function start(topology = one, onDelivery: (delivery: Delivery) => void = 
     },
     refuse: (refusal: Refusal) => void refused.push(refusal),
     confirm: (confirmation: Confirmation) => void confirmed.push(confirmation),
+    begins: () => true,
     proposed: (ticket: number) => void proposed.push(ticket),
     lose: (gone: Lost) => void lost.push(gone),
     behind: (group: GroupId) => void behind.push(group),

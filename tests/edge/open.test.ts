@@ -56,6 +56,14 @@ test("what is written to a directory is there in the next life", async () => {
   expect((await second.status()).durability).toBe("sync");
 });
 
+test("a write whose time is over before the node begins with it does not happen, and says so", async () => {
+  await using node = await open();
+  const late = node.kv.put("late", "x", { timeoutMs: 5 }).catch((error: CarillonError) => [error.code, error.outcome]);
+  for (const since = performance.now(); performance.now() - since < 10;);
+  expect(await late).toEqual(["timeout", "none"]);
+  expect(await node.kv.get("late")).toBe(null);
+});
+
 test("without a directory everything is in memory, and nothing listens", async () => {
   await using node = await open();
   const status = await node.status();

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { runtime } from "#runtime";
 import type { Delivery } from "../../core/effects.ts";
 import { eachCommand } from "../../core/entry.ts";
+import type { CarillonError } from "../../core/errors.ts";
 import type { NodeId } from "../../core/ids.ts";
 import { defaultLimits } from "../../core/limits.ts";
 import type { Durability } from "../../core/node.ts";
@@ -190,6 +191,33 @@ test("demand, unsubscribing, refusals and a hand-over", () =>
     await node.close();
     node.orderer.propose(1, utf8.encode("late"), refused);
     expect(refusals[2]).toBe("closed: Cannot order a command: this node is closed");
+  }));
+
+test("what a late turn finds past its deadline is not ordered, and its caller is told so", () =>
+  inDirectory(async (directory) => {
+    const node = await start(await localTopology(1), 1, directory);
+    const seen = new Seen();
+    const subscription = node.orderer.subscribe([1], null, Infinity, seen.onDelivery);
+    await confirm(node, subscription);
+    const refusals: unknown[] = [];
+    const refused = ({ code, outcome, retryable, message }: CarillonError): void =>
+      void refusals.push({ code, outcome, retryable, message });
+    node.orderer.propose(1, utf8.encode("before"), failed);
+    node.orderer.propose(1, utf8.encode("late"), refused, 5);
+    node.orderer.propose(1, utf8.encode("behind"), failed, 60_000);
+    // The event loop stands still for longer than the second has time.
+    for (const since = performance.now(); performance.now() - since < 10;);
+    await until(() => seen.commands.length >= 2);
+    node.orderer.propose(1, utf8.encode("after"), failed);
+    await until(() => seen.commands.includes("after"));
+    expect(seen.commands).toEqual(["before", "behind", "after"]);
+    expect(refusals).toEqual([{
+      code: "timeout",
+      outcome: "none",
+      retryable: true,
+      message: "Cannot order a command: its time was over before this node could begin with it",
+    }]);
+    await node.close();
   }));
 
 test("a directory in use, of another node or without need is refused, and nothing stays behind", () =>

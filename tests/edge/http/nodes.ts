@@ -151,6 +151,7 @@ class Member {
         lose: (lost) => orderer.onLost(lost),
         behind: () => {},
         confirm: (confirmation) => orderer.onConfirmation(confirmation),
+        begins: (ticket, now) => orderer.begins(ticket, now),
         proposed: (ticket) => orderer.onProposed(ticket),
         crash(error) {
           throw error;
