@@ -25,6 +25,8 @@ export interface ServiceLimits {
   readonly timeoutMsMax: number;
   /** Commands a stream of deliveries may have waiting for its reader. */
   readonly streamCommands: number;
+  /** And their bytes, with room kept for each that was asked for and may be as large as any. */
+  readonly streamBytes: number;
   /** What one partition keeps of its newest changes, for watches that begin in the past; keys, values and 17 bytes each. */
   readonly historyBytes: number;
   /** A stream says that its merge waits once it has waited this long, and again each time this has passed. */
@@ -46,6 +48,7 @@ export const defaultServiceLimits: ServiceLimits = {
   timeoutMs: 10_000,
   timeoutMsMax: 600_000,
   streamCommands: 64,
+  streamBytes: 16 << 20,
   historyBytes: 8 << 20,
   stalledMs: 1_000,
 };
@@ -60,6 +63,7 @@ export function checkServiceLimits(limits: ServiceLimits): ServiceLimits {
   assert(limits.pageItems <= limits.pageItemsMax, "Cannot start: pageItems must not exceed pageItemsMax");
   assert(limits.pageBytes <= limits.pageBytesMax, "Cannot start: pageBytes must not exceed pageBytesMax");
   assert(limits.streamCommands >= 1, "Cannot start: streamCommands must be at least 1");
+  assert(limits.valueBytesMax <= limits.streamBytes, "Cannot start: a value must fit into streamBytes");
   assert(limits.historyBytes >= 1, "Cannot start: historyBytes must be at least 1");
   return limits;
 }

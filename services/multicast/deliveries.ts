@@ -38,16 +38,25 @@ export function deliveries(context: Context, names: readonly string[], options: 
   return new Listener(context, new Set([...wanted, ...heard]), options?.signal).open(heard, after);
 }
 
+interface Queued {
+  readonly event: DeliveryEvent;
+  /** Of a message. */
+  readonly bytes: number;
+}
+
 class Listener {
   readonly #context: Context;
   /** A message for one of these is the listener's: what it asked for, and the groups that reach all they span. */
   readonly #addressed: ReadonlySet<GroupId>;
-  readonly #queue: DeliveryEvent[] = [];
+  readonly #queue: Queued[] = [];
   readonly #reader = new Reader();
   readonly #feed: Feed<DeliveryEvent>;
   #subscription: Subscription | null = null;
-  /** Commands asked for before there was a subscription to ask. */
-  #early = 0;
+  /** Commands that may still come. Invariant: with each as large as any may be, they and `#queue` keep to both bounds. */
+  #asked = 0;
+  /** Messages in `#queue`, and their bytes. */
+  #messages = 0;
+  #bytes = 0;
   #cancelWatch = () => {};
   #stopped = false;
 
@@ -60,13 +69,16 @@ class Listener {
   open(heard: readonly GroupId[], after: Position | null | "now"): Feed<DeliveryEvent> {
     const { orderer, limits } = this.#context;
     if (this.#stopped) return this.#feed;
+    this.#asked = this.#room();
     const subscription = orderer.subscribe(
       heard,
       after,
-      limits.streamCommands,
+      this.#asked,
       (delivery) => {
         if (this.#stopped) return;
-        this.#more(this.#pass(delivery));
+        this.#asked -= delivery.to - delivery.from;
+        this.#pass(delivery);
+        this.#more();
         this.#feed.wake();
       },
       undefined,
@@ -80,7 +92,7 @@ class Listener {
       },
     );
     this.#subscription = subscription;
-    if (this.#early > 0) subscription.more(this.#early);
+    this.#more();
     const floor = after === "now" ? this.#behindNow(heard) : start;
     orderer.confirm(subscription, heard, (delivered) => {
       const position = comparePositions(delivered, floor) > 0 ? delivered : floor;
@@ -105,37 +117,48 @@ class Listener {
     this.#subscription?.close();
   }
 
-  #more(commands: number): void {
-    if (commands === 0) return;
-    if (this.#subscription === null) this.#early += commands;
-    else this.#subscription.more(commands);
+  /** How many more commands there is room for. */
+  #room(): number {
+    const { streamCommands, streamBytes, valueBytesMax } = this.#context.limits;
+    return Math.min(streamCommands - this.#messages, Math.floor((streamBytes - this.#bytes) / valueBytesMax)) - this.#asked;
+  }
+
+  #more(): void {
+    const commands = this.#room();
+    if (commands <= 0 || this.#subscription === null) return;
+    this.#asked += commands;
+    this.#subscription.more(commands);
   }
 
   #take(): DeliveryEvent | null {
-    const event = this.#queue.shift();
-    if (event === undefined) return null;
-    if (event.kind === "message") this.#more(1);
-    return event;
+    const queued = this.#queue.shift();
+    if (queued === undefined) return null;
+    if (queued.event.kind === "message") {
+      this.#messages--;
+      this.#bytes -= queued.bytes;
+      this.#more();
+    }
+    return queued.event;
   }
 
   #push(event: DeliveryEvent): void {
     if (this.#stopped) return;
-    this.#queue.push(event);
+    this.#queue.push({ event, bytes: 0 });
     this.#feed.wake();
   }
 
-  /** Queues what is the listener's; returns how many commands were not, which must not use up its demand. */
-  #pass(delivery: Delivery): number {
-    let passed = delivery.to - delivery.from;
+  /** Queues what is the listener's. What is not has used up nothing of the room. */
+  #pass(delivery: Delivery): void {
     eachDelivered(delivery, this.#context.orderer.topology.order, (position, bytes, at, end) => {
       if (end - at < headerBytes || bytes[at] !== multicastService) return;
       const message = parseMessage(this.#reader.reset(bytes, at + headerBytes, end));
       if (message === null || !message.groups.some((id) => this.#addressed.has(id))) return;
-      passed--;
       const groups = message.groups.map((id) => groupById(this.#context.orderer.topology, id).name);
-      this.#queue.push(new Arrived(position, groups, message, this.#context.cbor));
+      const { byteLength } = message.bytes;
+      this.#queue.push({ event: new Arrived(position, groups, message, this.#context.cbor), bytes: byteLength });
+      this.#messages++;
+      this.#bytes += byteLength;
     });
-    return passed;
   }
 
   /** Says which group the merge waits for, once it has for a while and each time that has passed again. */

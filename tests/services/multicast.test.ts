@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { commandPosition, formatPosition } from "../../core/position.ts";
 import type { DeliveryEvent } from "../../services/api.ts";
+import { eachDelivered } from "../../services/command.ts";
 import { failure } from "../harness/failure.ts";
 import { settled } from "../harness/sequencer.ts";
 import { type ServicesCluster, servicesCluster, twoGroups } from "../harness/services_cluster.ts";
@@ -106,6 +107,44 @@ test("a listener that does not read holds up only itself, and no more than its d
   expect(seen.filter((event) => event !== "caught-up")).toEqual(Array.from({ length: 20 }, (_, n) => `${n}@main`));
   await events.return!();
   expect(orderers[0]!.open).toBe(1);
+});
+
+test("what waits for a listener is bounded in bytes as well, with room for whatever was asked for to be as large as any", async () => {
+  const { services: [a], orderers: [orderer] } = cluster({
+    nodes: 1,
+    limits: { streamCommands: 1_000, streamBytes: 1_000, valueBytesMax: 300, batchBytesMax: 300 },
+  });
+  let come = 0;
+  const subscribe = orderer!.subscribe.bind(orderer);
+  orderer!.subscribe = (groups, after, demand, onDelivery, from) =>
+    subscribe(groups, after, demand, (delivery) => {
+      eachDelivered(delivery, orderer!.topology.order, () => void come++);
+      onDelivery(delivery);
+    }, from);
+  const events = a!.deliveries(["main"])[Symbol.asyncIterator]();
+  const sizes = async (count: number) => {
+    const read: number[] = [];
+    while (read.length < count) {
+      const event = (await events.next()).value!;
+      if (event.kind === "message") read.push(event.bytes().byteLength);
+    }
+    await settled();
+    return read;
+  };
+  const large = Array.from({ length: 20 }, () => 300);
+  for (const size of large) await a!.multicast(["main"], "x".repeat(size));
+  await settled();
+  expect(come).toBe(3);
+  expect(await sizes(1)).toEqual([300]);
+  expect(come).toBe(4);
+  expect(await sizes(19)).toEqual(large.slice(1));
+  // Small ones may be many, until there is no room for a large one.
+  for (let sent = 0; sent < 100; sent++) await a!.multicast(["main"], "x".repeat(10));
+  await settled();
+  expect(come).toBe(20 + 71);
+  expect(await sizes(100)).toEqual(Array.from({ length: 100 }, () => 10));
+  expect(orderer!.view().at(-1)!.demand).toBe(3);
+  await events.return!();
 });
 
 test("a stream that waits for a silent group says so, again and again", async () => {
