@@ -122,6 +122,22 @@ describe("a full house", () => {
     expect(await (await node.request("/metrics")).text()).toContain("\ncarillon_admission_refused_total 2\n");
   });
 
+  test("says where the node is, as of a moment ago", async () => {
+    const { cluster, node, admission } = await withDoor({ requestsMax: 1 });
+    await using _ = cluster;
+    const refusedAt = async () => (await node.request("/v1/kv/x")).headers.get("carillon-position")!;
+    const first = new Upload(node, "first");
+    await until(() => admission.stats().requests === 1);
+    const before = await refusedAt();
+    expect(await first.end()).toBe(201);
+    const written = (await first.response).headers.get("carillon-position")!;
+    expect(before < written).toBe(true);
+    const second = new Upload(node, "second");
+    await until(() => admission.stats().requests === 1);
+    while (await refusedAt() < written) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(await second.end()).toBe(201);
+  });
+
   test("is full of bytes too: of those announced, and of those that only come", async () => {
     const { cluster, node, admission } = await withDoor({ requestBytesMax: 1_000 });
     await using _ = cluster;
