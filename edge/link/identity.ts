@@ -66,11 +66,6 @@ export function ownKeys({ self, roster, keys }: Identity): readonly KeyPair[] {
   return listed.length > 0 ? listed : keys.slice(0, 1);
 }
 
-/** The first of them. */
-export function ownKey(identity: Identity): KeyPair {
-  return ownKeys(identity)[0]!;
-}
-
 /** Whether one of `keys` is this one. The files may have been read anew: what counts is what is in them. */
 export function holds(keys: readonly KeyPair[], publicKey: Uint8Array): boolean {
   return keys.some((key) => keyText(key.publicKey) === keyText(publicKey));

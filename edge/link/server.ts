@@ -5,7 +5,7 @@
 import type { NodeId } from "../../core/ids.ts";
 import type { Topology } from "../../core/topology.ts";
 import type { Runtime } from "../runtime.ts";
-import { Allowance } from "./allowance.ts";
+import { Bucket } from "./bucket.ts";
 import { answerCall, type Answered, type Claim, headerNames } from "./call.ts";
 import { holds, type Identity } from "./identity.ts";
 import { Incoming } from "./incoming.ts";
@@ -15,7 +15,7 @@ import { Nonces } from "./nonces.ts";
 export const streamPath = "/link/v1/stream";
 
 /** Whoever has our public key can make us do the work of a handshake: a few percent of a core at most. Nodes need far fewer. */
-const handshakes = { perSecond: 200, most: 1_000 } as const;
+const handshakes = { perSecond: 200, atOnce: 1_000 } as const;
 
 export interface ServerEvents {
   /** A peer is there, and sends in this lane. */
@@ -42,7 +42,7 @@ export class LinkServer {
   readonly #options: ServerOptions;
   readonly #events: ServerEvents;
   readonly #nonces: Nonces;
-  readonly #allowance = new Allowance(handshakes);
+  readonly #handshakes = new Bucket(handshakes);
   readonly #lanes: ReadonlySet<Lane>;
   readonly #guests = new Set<Guest>();
   /** The stream that counts, of each peer and lane. */
@@ -73,7 +73,7 @@ export class LinkServer {
     const message = request.headers.get(headerNames.handshake);
     if (nonce === null || message === null) return this.#challenge("a link stream begins with a handshake");
     if (!this.#nonces.isGood(nonce)) return this.#challenge("the nonce is spent, too old or not ours");
-    if (!this.#allowance.take(this.#options.runtime.clock.now().mono)) return problem(429, "overloaded", "too many handshakes at once");
+    if (!this.#handshakes.take(this.#options.runtime.clock.now().mono)) return problem(429, "overloaded", "too many handshakes at once");
     const answered = answerCall(this.#options, claim, { nonce, message });
     if ("refusal" in answered) return this.#refuse(claim, answered.refusal, "this node does not let you in");
     this.#nonces.spend(nonce);

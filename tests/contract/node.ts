@@ -7,6 +7,7 @@ import { eachCommand } from "../../core/entry.ts";
 import type { Durability } from "../../core/node.ts";
 import { parseTopology } from "../../core/topology.ts";
 import type { Runtime } from "../../edge/runtime.ts";
+import { freePorts } from "../../edge/runtime/system.ts";
 import { type RunningNode, startNode } from "../../edge/start_node.ts";
 import { equal, eventually, test } from "./check.ts";
 import { testIdentity } from "../harness/identity.ts";
@@ -21,7 +22,7 @@ export function node(runtime: Runtime): void {
 
 async function oneOrder(runtime: Runtime, durability: Durability): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), "carillon-contract-"));
-  const ports = await freePorts(runtime, 3);
+  const ports = await freePorts(3);
   const topology = parseTopology({
     cluster: "contract",
     nodes: ports.map((port, i) => ({ name: `n${i + 1}`, link: `127.0.0.1:${port}` })),
@@ -79,12 +80,4 @@ function take({ entry, from, to, repeated }: Delivery, into: string[]): void {
       index++;
     })
   );
-}
-
-async function freePorts(runtime: Runtime, count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, () => runtime.serveHttp({ host: "127.0.0.1", port: 0 }, () => new Response())),
-  );
-  await Promise.all(servers.map((server) => server.close()));
-  return servers.map((server) => server.port);
 }

@@ -2,7 +2,6 @@
 import { expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runtime } from "#runtime";
@@ -11,6 +10,7 @@ import type { Durability } from "../../core/node.ts";
 import { parseTopology, type Topology, type TopologyInput } from "../../core/topology.ts";
 import { type CheckpointLimits, Checkpoints } from "../../edge/checkpoints/checkpoints.ts";
 import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
+import { freePorts } from "../../edge/runtime/system.ts";
 import { type RunningNode, startNode } from "../../edge/start_node.ts";
 import { createServices, type Services } from "../../services/services.ts";
 import { testIdentity } from "../harness/identity.ts";
@@ -88,19 +88,10 @@ function later(ms: number, callback: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 async function topologyOf(nodes: number, more: Partial<TopologyInput> = {}): Promise<Topology> {
   const named = [];
-  for (let id = 1; id <= nodes; id++) named.push({ name: `n${id}`, link: nodes === 1 ? "" : `127.0.0.1:${await freePort()}` });
+  const ports = await freePorts(nodes);
+  for (let id = 1; id <= nodes; id++) named.push({ name: `n${id}`, link: nodes === 1 ? "" : `127.0.0.1:${ports[id - 1]}` });
   return parseTopology({ cluster: "test", nodes: named, ...more });
 }
 

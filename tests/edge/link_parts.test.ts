@@ -5,7 +5,7 @@ import type { Message } from "../../core/message.ts";
 import { DecodeError } from "../../edge/codec/bytes.ts";
 import { decodeMessage } from "../../edge/codec/message.ts";
 import { frameBytesMax, FrameReader, FrameWriter } from "../../edge/link/frames.ts";
-import { Allowance } from "../../edge/link/allowance.ts";
+import { Bucket } from "../../edge/link/bucket.ts";
 import { nonceLifeMs, Nonces } from "../../edge/link/nonces.ts";
 import { Queue } from "../../edge/link/queue.ts";
 import { Opener, recordBytesMax, recordsPerKey, Sealer } from "../../edge/link/records.ts";
@@ -183,9 +183,9 @@ describe("records", () => {
   });
 });
 
-test("an allowance lets so many through at once, and so many a second", () => {
-  const allowance = new Allowance({ perSecond: 10, most: 3 });
-  const taken = (now: number) => Array.from({ length: 5 }, () => allowance.take(now)).filter((took) => took).length;
+test("a bucket lets so many through at once, and so many a second", () => {
+  const bucket = new Bucket({ perSecond: 10, atOnce: 3 });
+  const taken = (now: number) => Array.from({ length: 5 }, () => bucket.take(now)).filter((took) => took).length;
   expect([taken(0), taken(0), taken(99), taken(200), taken(100_000)]).toEqual([3, 0, 0, 2, 3]);
 });
 

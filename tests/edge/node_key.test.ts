@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { runtime } from "#runtime";
 import { CarillonError } from "../../core/errors.ts";
 import { fromBase64Url, toBase64Url } from "../../edge/link/base64url.ts";
-import { keyText, ownKey, parseKey, Roster } from "../../edge/link/identity.ts";
+import { keyText, ownKeys, parseKey, Roster } from "../../edge/link/identity.ts";
 import { keyFileText, newKeyPair, parseKeyFile } from "../../edge/link/node_key.ts";
 
 const { cryptography } = runtime;
@@ -74,7 +74,7 @@ describe("who is who", () => {
 
   test("a node introduces itself with the first of its keys that the cluster lists", () => {
     const held = { self: 1, cluster: "c", keys: [first, second] };
-    const listed = (...listing: readonly Uint8Array[]) => ownKey({ ...held, roster: new Roster(new Map([[1, listing]])) });
+    const listed = (...listing: readonly Uint8Array[]) => ownKeys({ ...held, roster: new Roster(new Map([[1, listing]])) })[0]!;
     expect(listed(keys[2]!.publicKey, second.publicKey, first.publicKey)).toBe(second);
     expect(listed(keys[2]!.publicKey)).toBe(first);
   });

@@ -1,7 +1,6 @@
 /** Whole nodes with real links and real disks in this process: one order, restarts, and refusals to start. */
 import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runtime } from "#runtime";
@@ -13,22 +12,14 @@ import { defaultLimits } from "../../core/limits.ts";
 import type { Durability } from "../../core/node.ts";
 import { formatPosition, type Position } from "../../core/position.ts";
 import { parseTopology, type Topology, type TopologyInput } from "../../core/topology.ts";
+import { freePorts } from "../../edge/runtime/system.ts";
 import { type RunningNode, startNode, type StartNodeOptions } from "../../edge/start_node.ts";
 import { testIdentity } from "../harness/identity.ts";
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 async function localTopology(nodes: number, more: Partial<TopologyInput> = {}): Promise<Topology> {
   const named = [];
-  for (let id = 1; id <= nodes; id++) named.push({ name: `n${id}`, link: `127.0.0.1:${await freePort()}` });
+  const ports = await freePorts(nodes);
+  for (let id = 1; id <= nodes; id++) named.push({ name: `n${id}`, link: `127.0.0.1:${ports[id - 1]}` });
   return parseTopology({ cluster: "test", nodes: named, ...more });
 }
 

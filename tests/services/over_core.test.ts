@@ -1,24 +1,14 @@
 /** The services over real nodes: three of them in this process, in memory, with links between them. */
 import { expect, test } from "bun:test";
-import { createServer } from "node:net";
 import { runtime } from "#runtime";
 import { parseTopology } from "../../core/topology.ts";
 import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
+import { freePorts } from "../../edge/runtime/system.ts";
 import { type RunningNode, startNode } from "../../edge/start_node.ts";
 import { createServices, type Services } from "../../services/services.ts";
 import { failure } from "../harness/failure.ts";
 import { twoGroups } from "../harness/services_cluster.ts";
 import { testIdentity } from "../harness/identity.ts";
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 function after(ms: number, callback: () => void): () => void {
   const timer = setTimeout(callback, ms);
@@ -31,8 +21,7 @@ interface Cluster {
 }
 
 async function withCluster(use: (cluster: Cluster) => Promise<void>, merge: "ts" | "rr" = "ts"): Promise<void> {
-  const named = [];
-  for (const name of ["n1", "n2", "n3"]) named.push({ name, link: `127.0.0.1:${await freePort()}` });
+  const named = (await freePorts(3)).map((port, index) => ({ name: `n${index + 1}`, link: `127.0.0.1:${port}` }));
   const topology = parseTopology({ cluster: "services", nodes: named, merge, ...twoGroups });
   const cluster: Cluster = { nodes: [], services: [] };
   try {

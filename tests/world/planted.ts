@@ -6,11 +6,10 @@
 import type { Rule } from "../../core/rules.ts";
 import type { Aim as CoreAim } from "../sim/aims.ts";
 import { runSeed as runCoreSeed } from "../sim/run.ts";
+import { exit, Wishes } from "../harness/wishes.ts";
 import { type Aim, aims } from "./aims.ts";
 import { allRules } from "./all_rules.ts";
 import { runSeed } from "./run.ts";
-
-declare const Deno: { readonly args: string[]; exit(code: number): never } | undefined;
 
 export interface Search {
   /** Where the trouble is that the rule is for; the general swarm if it shows anywhere. */
@@ -94,7 +93,5 @@ async function main(wanted: readonly string[]): Promise<number> {
 }
 
 if (import.meta.main) {
-  const code = await main(typeof Deno === "undefined" ? process.argv.slice(2) : Deno.args);
-  if (typeof Deno === "undefined") process.exit(code);
-  Deno.exit(code);
+  exit(await main(new Wishes("search", { values: [], flags: [] }).words));
 }

@@ -1,8 +1,8 @@
 /** How much strangers may make us do: answers that keep nothing, handshakes, and when handshakes begin to need a cookie. */
 import type { Millis, NodeId } from "../../../core/ids.ts";
-import type { Address } from "./paths.ts";
+import { Bucket, Buckets, type Rate } from "../bucket.ts";
 import { neighbourhood } from "./address.ts";
-import { Bucket, Buckets, type Rate } from "./bucket.ts";
+import type { Address } from "./paths.ts";
 
 /** A handshake costs a fraction of a millisecond: all of them together take a few hundredths of a processor. */
 export const handshakeRate: Rate = { perSecond: 64, atOnce: 128 };

@@ -4,7 +4,7 @@ import { runtime } from "#runtime";
 import type { KeyPair } from "../../../edge/link/identity.ts";
 import { Handshake } from "../../../edge/link/noise/handshake.ts";
 import { neighbourhood } from "../../../edge/link/udp/address.ts";
-import { Buckets } from "../../../edge/link/udp/bucket.ts";
+import { Buckets } from "../../../edge/link/bucket.ts";
 import { cookieLifeMs } from "../../../edge/link/udp/cookies.ts";
 import { decodeInit, encodeInit, prologue } from "../../../edge/link/udp/handshake.ts";
 import { type Held, HeldConnections } from "../../../edge/link/udp/held.ts";

@@ -1,5 +1,5 @@
 /** Token buckets: so much at once, and so much a second; one for all, or one for each of many. */
-import type { Millis } from "../../../core/ids.ts";
+import type { Millis } from "../../core/ids.ts";
 
 export interface Rate {
   readonly perSecond: number;
