@@ -211,7 +211,7 @@ const multicast: readonly Command[] = [
     words: ["multicast", "send"],
     summary: "send a message to one or several groups, in one order for all who listen",
     operands: [{ name: "GROUPS", help: "names separated by commas" }, value],
-    flags: [type],
+    flags: [type, idempotencyKey],
     client: true,
     examples: ["multicast send fra 'hello'", "multicast send fra,iad 'hello both'"],
     run: async (call) => (await import("./multicast.ts")).send(call),

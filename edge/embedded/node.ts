@@ -4,12 +4,13 @@ import type { NodeId } from "../../core/ids.ts";
 import { groupById, type Topology } from "../../core/topology.ts";
 import type {
   Appended,
-  CallOptions,
   Carillon,
   ClusterStatus,
   DeliveryEvent,
+  IdempotentOptions,
   Log,
   LogInfo,
+  Multicasted,
   ReadOptions,
   Value,
 } from "../../services/api.ts";
@@ -248,11 +249,11 @@ class LocalNode implements LocalCarillon {
     return this.#services.logs(options);
   }
 
-  append(logs: readonly string[], values: readonly Value[], options?: CallOptions): Promise<readonly Appended[]> {
+  append(logs: readonly string[], values: readonly Value[], options?: IdempotentOptions): Promise<readonly Appended[]> {
     return this.#services.append(logs, values, options);
   }
 
-  multicast(groups: readonly string[], value: Value, options?: CallOptions): Promise<{ readonly position: string }> {
+  multicast(groups: readonly string[], value: Value, options?: IdempotentOptions): Promise<Multicasted> {
     return this.#services.multicast(groups, value, options);
   }
 
