@@ -21,7 +21,7 @@ const value = { name: "VALUE", help: "the value itself, or - for standard input"
 const settingFlags: readonly Flag[] = settings.map((setting) => ({
   name: setting.key,
   value: setting.choices?.join("|") ??
-    { address: "HOST:PORT", number: "N", path: "DIR", secret: "SECRET", text: "TEXT", choice: "" }[setting.kind],
+    { address: "HOST:PORT", number: "N", path: "DIR", secrets: "SECRET", text: "TEXT", choice: "" }[setting.kind],
   help: setting.help,
 }));
 

@@ -25,6 +25,7 @@ import { formatAddress, isLoopback } from "../config/read.ts";
 import { Admission } from "../http/admission.ts";
 import { type App, type AppContext, createApp } from "../http/app.ts";
 import { locator } from "../http/locate.ts";
+import { Tokens } from "../http/tokens.ts";
 import type { HttpServer } from "../runtime.ts";
 import { type RunningNode, startNode, type StartNodeOptions } from "../start_node.ts";
 import { version } from "../version.ts";
@@ -120,6 +121,7 @@ class LocalNode implements LocalCarillon {
   readonly #services: Services;
   readonly #checkpoints: Checkpoints;
   readonly #admission = new Admission();
+  readonly #tokens: Tokens;
   readonly #events: Events;
   readonly #observer: Observer;
   #looking: ReturnType<typeof setTimeout> | undefined;
@@ -141,6 +143,7 @@ class LocalNode implements LocalCarillon {
 
   constructor(options: NodeOptions, settled: Parts, node: RunningNode) {
     this.#options = options;
+    this.#tokens = new Tokens(typeof options.token === "string" ? [options.token] : options.token);
     this.#settled = settled;
     this.#node = node;
     this.#services = createServices(node.orderer, { after: laterBy, encodeCbor, decodeCbor, held: true });
@@ -272,6 +275,11 @@ class LocalNode implements LocalCarillon {
     if (heldChanged) this.tell({ kind: "own-keys-changed", keys: identity.keys.map(({ publicKey }) => keyText(publicKey)) });
   }
 
+  changeTokens(tokens: readonly string[]): void {
+    const { added, gone } = this.#tokens.change(tokens);
+    if (added + gone > 0) this.tell({ kind: "tokens-changed", added, gone });
+  }
+
   tell(happening: Happening): void {
     this.#events.tell(happening);
   }
@@ -336,7 +344,7 @@ class LocalNode implements LocalCarillon {
 
   #context(): AppContext {
     const { topology, self } = this.#settled;
-    const { token, onNotice } = this.#options;
+    const { onNotice } = this.#options;
     const names = { node: nameOf(topology.nodes), group: nameOf(topology.groups) };
     return {
       carillon: this,
@@ -359,7 +367,7 @@ class LocalNode implements LocalCarillon {
         failed: () => this.#failed?.message ?? null,
         eventLoopDelayMs: () => this.#lateMs,
       }),
-      ...(token === undefined ? {} : { token }),
+      tokens: this.#tokens,
       locate: locator(topology, self),
       draining: () => this.#draining,
       report: (error, route) =>
