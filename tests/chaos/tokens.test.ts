@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CarillonError, open } from "../../mod.ts";
+import { type CarillonError, open } from "../../mod.ts";
 import { RealCluster, type RealNode } from "../harness/real_cluster.ts";
 
 const [old, young, third] = ["the old token", "the young token", "the third token"];
