@@ -206,10 +206,10 @@ export class Group {
   get #forgetful(): NodeId[] {
     const { acceptors, q1 } = this.spec;
     if (this.election.leader !== 0) return [];
-    const said = new Map(acceptors.map((node) => [node, node === this.context.self ? this.beat() : this.beatOf(node)]));
-    const forgetful = acceptors.filter((node) => said.get(node)?.voting === false);
-    const begun = [...said.values()].some((beat) => beat !== null && (beat.promised !== 0 || beat.last !== 0));
-    return begun && acceptors.length - forgetful.length < q1 ? forgetful : [];
+    const forgetful = acceptors.filter((node) => node === this.context.self ? !this.voting : this.beatOf(node)?.voting === false);
+    if (acceptors.length - forgetful.length >= q1) return [];
+    const promised = [this.acceptor.promised, ...acceptors.map((node) => this.beatOf(node)?.promised ?? 0)];
+    return Math.max(...promised) > 0 ? forgetful : [];
   }
 
   /** What this node says of itself in the group; also its own word to its own frontier. */
