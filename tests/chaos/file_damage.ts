@@ -38,7 +38,7 @@ export async function damageWhileDown(cluster: RealCluster, load: Load, victim: 
 }
 
 /** False once it is ready. Throws if it ends in any other way than by a sentence that names its directory. */
-async function refuses(victim: RealNode, said: number, what: string): Promise<boolean> {
+export async function refuses(victim: RealNode, said: number, what: string): Promise<boolean> {
   await victim.ready(20_000).catch((error: unknown) => {
     if (victim.running) throw error;
   });

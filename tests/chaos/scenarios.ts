@@ -4,10 +4,10 @@ import { Load, logName } from "./load.ts";
 import { request } from "./request.ts";
 
 /** With a load that has got going. */
-export async function startLoad(cluster: RealCluster): Promise<Load> {
+export async function startLoad(cluster: RealCluster, thinkMs?: number): Promise<Load> {
   const reply = await request(`${cluster.nodes[0]!.url}/v1/logs/${logName}`, { method: "PUT" });
   if (reply.kind !== "answer" || reply.status > 201) throw new Error(`Cannot create the log: ${JSON.stringify(reply)}`);
-  const load = new Load(cluster.nodes.map(({ url }) => url));
+  const load = new Load(cluster.nodes.map(({ url }) => url), thinkMs);
   await acknowledged(cluster, load, 50, 15_000);
   return load;
 }
