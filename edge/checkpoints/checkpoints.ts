@@ -4,7 +4,7 @@
  */
 import { CarillonError } from "../../core/errors.ts";
 import type { GroupId, Millis, NodeId } from "../../core/ids.ts";
-import { comparePositions, formatPosition, type Position } from "../../core/position.ts";
+import { comparePositions, formatPosition } from "../../core/position.ts";
 import { groupById, type Topology } from "../../core/topology.ts";
 import type { Replica, ReplicaRestore } from "../../services/replica.ts";
 import type { Clock } from "../runtime.ts";
@@ -121,7 +121,7 @@ export class Checkpoints {
 
   /** Puts every replica where its newest readable checkpoint was. Before the replicas are started. */
   async restore(): Promise<void> {
-    await this.#store.open();
+    await this.#store.open(this.#kept.map(({ replica }) => replica.name));
     for (const kept of this.#kept) {
       for (const stored of this.#store.of(kept.replica.name)) {
         if (kept.head === null) await this.#restore(kept, stored);
@@ -141,7 +141,7 @@ export class Checkpoints {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancel();
-    this.#exchange.close();
+    await this.#exchange.close();
     await this.#round;
   }
 
@@ -315,18 +315,20 @@ export class Checkpoints {
 
   async #tryToTake(kept: Kept): Promise<boolean> {
     const { replica, members } = kept;
-    const newer = (position: Position) => comparePositions(position, replica.applied) > 0;
-    const own = this.#store.of(replica.name).find(({ position }) => newer(position));
-    const found = await this.#exchange.find(replica.name, members);
+    const own = this.#store.of(replica.name).find(({ position }) => comparePositions(position, replica.applied) > 0);
+    const found = await this.#exchange.find(replica.name, members, replica.applied);
     if (found === null) return false;
     if (own !== undefined && (found.best === null || comparePositions(own.position, found.best.position) >= 0)) {
       return await this.#restore(kept, own) && this.#goOn(kept);
     }
-    if (found.best === null || !newer(found.best.position)) return false;
+    if (found.best === null) return false;
     const part = await this.#exchange.download(replica.name, found.best);
     if (part === null || this.#closed) return false;
     const stored = await this.#store.adopt(part, replica.name, found.best.position);
-    if (!await this.#restore(kept, stored)) return false;
+    if (!await this.#restore(kept, stored)) {
+      if (!this.#store.of(replica.name).includes(stored)) this.#exchange.distrust(replica.name, found.best);
+      return false;
+    }
     kept.installed++;
     this.#options.log(`Replica "${replica.name}" goes on from a checkpoint of another node, at ${formatPosition(stored.position)}`);
     return this.#goOn(kept);

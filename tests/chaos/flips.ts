@@ -23,6 +23,8 @@ import { acknowledged, caughtUp, startLoad } from "./scenarios.ts";
 const flipsPerCluster = 25;
 const thinkMs = 30;
 const repairMsMax = 30_000;
+/** Later than that is too late, and yet not a wrong answer. */
+const patienceMs = 120_000;
 
 const { values } = parseArgs({
   options: { flips: { type: "string", default: "500" }, seed: { type: "string", default: "1" }, from: { type: "string", default: "0" } },
@@ -87,17 +89,16 @@ async function attempt(cluster: RealCluster, load: Load, ballast: Ballast, rando
   said = running ? said : victim.output.length;
   const at = performance.now();
   victim.start();
-  const refused = await refuses(victim, said, what);
+  const refused = await refuses(victim, said, what, patienceMs);
   if (refused) {
     // What its sentence asks for: a key from where it was kept. Nothing else is refused where others have it all.
     if (bit.kind !== "key") throw new Error(`${victim.name} refused itself after ${what}. It said:\n${victim.output.slice(said)}`);
     turn(bit);
     victim.start();
-    await victim.ready(repairMsMax);
+    await victim.ready(patienceMs);
   }
   await caughtUp(cluster, victim);
   const repairMs = performance.now() - at;
-  if (repairMs > repairMsMax) throw new Error(`${victim.name} was back only after ${repairMs.toFixed(0)} ms, after ${what}`);
   await checkAnswers(victim, load, ballast, what);
   if (!refused && bit.kind === "key") turn(bit);
   const how = refused ? "refused" : victim.output.slice(said).includes("aside") ? "put aside" : "served";
@@ -130,7 +131,11 @@ function report(): void {
       }  ${shown(times[times.length >> 1]!).padStart(18)}  ${shown(times.at(-1)!).padStart(8)}`,
     );
   }
+  const late = outcomes.filter(({ repairMs }) => repairMs > repairMsMax).length;
+  if (late > 0) process.exitCode = 1;
   console.log(
-    `${outcomes.length} flips, seed ${seed}: 0 wrong answers, ${writes} acknowledged writes there, ${operations} operations on registers linearizable`,
+    `${outcomes.length} flips, seed ${seed}: ${late} back later than ${
+      repairMsMax / 1_000
+    } s, 0 wrong answers, ${writes} acknowledged writes there, ${operations} operations on registers linearizable`,
   );
 }
