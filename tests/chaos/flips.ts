@@ -21,7 +21,7 @@ import { acknowledged, caughtUp, startLoad } from "./scenarios.ts";
 
 /** Histories are searched whole: a cluster is replaced before that takes long. */
 const flipsPerCluster = 25;
-const thinkMs = 30;
+const thinkMs = 80;
 const repairMsMax = 30_000;
 /** Later than that is too late, and yet not a wrong answer. */
 const patienceMs = 120_000;
@@ -49,7 +49,7 @@ let operations = 0;
 for (let number = from; number < to;) {
   await using cluster = await RealCluster.start({ command: builtCommand() });
   const ballast = new Ballast(cluster.nodes);
-  await ballast.put(160);
+  await ballast.put(150);
   const load = await startLoad(cluster, thinkMs);
   for (let count = 0; count < flipsPerCluster && number < to; count++, number++) {
     const outcome = await attempt(cluster, load, ballast, new Random(seed * 1_000_003 + number)).catch((error: Error): never => {
@@ -80,8 +80,8 @@ async function attempt(cluster: RealCluster, load: Load, ballast: Ballast, rando
   turn(bit);
   const what = `${describeBit(bit)}, turned while it was ${running ? "running" : "stopped"}`;
   let said = victim.output.length;
-  await acknowledged(cluster, load, 10, 20_000);
-  await ballast.put(4);
+  await acknowledged(cluster, load, 10, patienceMs);
+  await ballast.put(1);
   if (running) {
     await checkAnswers(victim, load, ballast, what);
     await victim.kill();
@@ -97,7 +97,7 @@ async function attempt(cluster: RealCluster, load: Load, ballast: Ballast, rando
     victim.start();
     await victim.ready(patienceMs);
   }
-  await caughtUp(cluster, victim);
+  await caughtUp(cluster, victim, patienceMs);
   const repairMs = performance.now() - at;
   await checkAnswers(victim, load, ballast, what);
   if (!refused && bit.kind === "key") turn(bit);
