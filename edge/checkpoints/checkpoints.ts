@@ -113,8 +113,12 @@ export class Checkpoints {
       made: 0,
       installed: 0,
       busy: false,
+      wanted: false,
     }));
-    this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits });
+    const onUnhelped = (name: string): void => {
+      for (const kept of this.#kept) if (kept.replica.name === name) kept.wanted = true;
+    };
+    this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits, onUnhelped });
     node.onMessage = (from: NodeId, message: CheckpointMessage) => this.#exchange.onMessage(from, message);
     node.onBehind = (group) => this.#onBehind(group);
   }
@@ -179,6 +183,7 @@ export class Checkpoints {
   }
 
   #isDue(kept: Kept): boolean {
+    if (kept.wanted) return true;
     const { clock, node } = this.#options;
     const bytes = node.journalStats().bytesWritten - kept.bytesBefore;
     return bytes >= Math.max(this.#limits.everyBytes, kept.fileBytes / 2) || clock.now().mono >= kept.madeAt + this.#limits.everyMs;
@@ -190,6 +195,7 @@ export class Checkpoints {
     for (const kept of this.#kept) {
       if (this.#closed || kept.busy || !isDue(kept)) continue;
       kept.busy = true;
+      kept.wanted = false;
       try {
         any = await this.#write(kept) || any;
       } catch (error) {

@@ -29,6 +29,8 @@ const windowPieces = 4;
 const failuresMax = 8;
 /** Files of peers that were not whole: remembered while there are few. */
 const spoiledMax = 64;
+/** Who asks so often in a row and takes nothing cannot go on from what is offered: it may lack more of the log than that goes back. */
+const seeksMax = 3;
 /** Whoever pulls will fetch what follows, and needs a while to begin. */
 const holdMs = 30_000;
 
@@ -42,6 +44,9 @@ export class Exchange {
   readonly #limits: CheckpointLimits;
   readonly #waiting = new Map<number, { readonly from: NodeId; readonly answer: (message: Answer | null) => void }>();
   readonly #holds = new Map<string, { readonly holder: number; cancel: () => void }>();
+  readonly #onUnhelped: (replica: string) => void;
+  /** Questions since a peer last took anything, by peer and replica. */
+  readonly #seeks = new Map<string, number>();
   readonly #downloads = new Set<Promise<boolean>>();
   readonly #spoiled = new Set<string>();
   /** Ends of the waits between pieces. */
@@ -58,12 +63,15 @@ export class Exchange {
     readonly node: Checkpointing;
     readonly clock: Clock;
     readonly limits: CheckpointLimits;
+    /** What is offered of this replica does not help a peer: it needs a newer one. */
+    readonly onUnhelped: (replica: string) => void;
   }) {
     this.#self = options.self;
     this.#store = options.store;
     this.#node = options.node;
     this.#clock = options.clock;
     this.#limits = options.limits;
+    this.#onUnhelped = options.onUnhelped;
   }
 
   onMessage(from: NodeId, message: CheckpointMessage): void {
@@ -165,10 +173,15 @@ export class Exchange {
 
   #onSeek(from: NodeId, { request, replica }: Seek): void {
     const [newest] = this.#store.of(replica);
+    const asker = `${from} ${replica}`;
+    const seeks = (this.#seeks.get(asker) ?? 0) + 1;
+    this.#seeks.set(asker, seeks % seeksMax);
+    if (seeks === seeksMax) this.#onUnhelped(replica);
     this.#node.send(from, { kind: "offer", request, replica, position: newest?.position ?? start, bytes: newest?.bytes ?? 0 });
   }
 
   async #onPull(from: NodeId, { request, replica, position, offset, length }: Pull): Promise<void> {
+    this.#seeks.delete(`${from} ${replica}`);
     const stored = this.#store.of(replica).find((one) => comparePositions(one.position, position) === 0);
     const inside = stored !== undefined && offset < stored.bytes;
     let bytes = new Uint8Array(0);

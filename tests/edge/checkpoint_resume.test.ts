@@ -118,9 +118,7 @@ test("a peer's that turns out to be damaged is passed over for another peer's", 
     await one.checkpoints.makeAll();
     const folder = join(directory, "n1");
     const newest = (await readdir(folder)).filter((file) => file.startsWith("checkpoint-")).sort().at(-1)!;
-    const bytes = readFileSync(join(folder, newest));
-    bytes[bytes.length >> 1]! ^= 1;
-    writeFileSync(join(folder, newest), bytes);
+    turnMiddle(join(folder, newest));
     const back = await Node.start(topology, 3, directory, "sync", never);
     await until(() => back.checkpoints.stats().installed === 1, "one was taken over");
     expect(back.checkpoints.stats().damaged).toBe(1);
@@ -128,3 +126,41 @@ test("a peer's that turns out to be damaged is passed over for another peer's", 
     await back.stop();
   });
 }, 60_000);
+
+test("peers make a newer one for a node that cannot go on from what they have", async () => {
+  await inDirectory(async (directory) => {
+    const topology = await topologyOf(3);
+    const [one, two, three] = await Promise.all([1, 2, 3].map((self) => Node.start(topology, self, directory, "sync", never)));
+    const folder = join(directory, "n3");
+    const newest = async (pattern: RegExp): Promise<string> =>
+      join(folder, (await readdir(folder)).filter((file) => pattern.test(file)).sort().at(-1)!);
+    await write(one!, 0, 100);
+    for (const node of [one!, two!, three!]) {
+      await node.services.kv.get("key/1");
+      await node.checkpoints.makeAll();
+    }
+    await write(one!, 100, 100);
+    await three!.services.kv.get("key/1");
+    await three!.checkpoints.makeAll();
+    await three!.stop();
+    // With its journal it loses the log between its two checkpoints, and then the newer of them.
+    turnMiddle(await newest(/^journal-\d+$/));
+    const again = await Node.start(topology, 3, directory, "sync", never);
+    expect(again.running.recovery.rejoining).toBe(true);
+    await until(() => again.running.view().groups[0]!.voting, "it votes again");
+    await again.stop();
+    turnMiddle(await newest(/^checkpoint-/));
+    const back = await Node.start(topology, 3, directory, "sync", never);
+    await until(() => JSON.stringify(digests(back)) === JSON.stringify(digests(one!)), "the states are the same");
+    expect([one!, two!].some((node) => node.checkpoints.stats().made === 2)).toBe(true);
+    for (const node of [one!, two!, back]) await node.stop();
+  });
+}, 60_000);
+
+/** A bit in the middle of what has been written. */
+function turnMiddle(file: string): void {
+  const bytes = readFileSync(file);
+  const end = bytes.findLastIndex((byte) => byte !== 0);
+  bytes[bytes.subarray(0, end >> 1).findLastIndex((byte) => byte !== 0)]! ^= 16;
+  writeFileSync(file, bytes);
+}

@@ -14,7 +14,12 @@ const topology = parseTopology({
 });
 
 /** What `self` says of itself when these groups have a coordinator it knows of and these nodes are overdue. */
-function notReady(self: number, coordinated: readonly string[], silent: readonly number[]): readonly string[] {
+function notReady(
+  self: number,
+  coordinated: readonly string[],
+  silent: readonly number[],
+  lost: readonly string[] = [],
+): readonly string[] {
   const groups = topology.groups.map(({ id, name, acceptors }) => ({
     group: id,
     coordinator: coordinated.includes(name) ? acceptors[0]! : 0,
@@ -36,10 +41,16 @@ function notReady(self: number, coordinated: readonly string[], silent: readonly
     now: { mono: 0, wall: 0 },
     journalBytes: 0,
     upMs: 0,
+    lost,
   }).notReady;
 }
 
 test("a node that has all it needs is ready", () => expect(notReady(1, ["home", "away", "world"], [])).toEqual([]));
+
+test("one whose replica waits for a checkpoint is not, and says so", () => {
+  const sentence = "the log that replica home needs has been forgotten, and no checkpoint has been taken over yet";
+  expect(notReady(1, ["home", "away", "world"], [], ["home"])).toEqual([sentence]);
+});
 
 test("a group whose acceptors are gone makes nobody else unready", () => {
   expect(notReady(1, ["home", "world"], [3])).toEqual([]);
