@@ -20,6 +20,8 @@ export interface CheckpointLimits {
   readonly everyBytes: number;
   /** And after so long, if anything has. */
   readonly everyMs: Millis;
+  /** No sooner than so long after the last, because a peer needs a newer one. */
+  readonly wantedMs: Millis;
   /** How often it is looked whether one is due. */
   readonly lookMs: Millis;
   /** Of a peer's, per second: taking it over must not hurt the service of others. */
@@ -35,6 +37,7 @@ export interface CheckpointLimits {
 export const defaultCheckpointLimits: CheckpointLimits = {
   everyBytes: 64 << 20,
   everyMs: 600_000,
+  wantedMs: 10_000,
   lookMs: 1_000,
   bytesPerSecond: 32 << 20,
   answerMs: 2_000,
@@ -183,8 +186,8 @@ export class Checkpoints {
   }
 
   #isDue(kept: Kept): boolean {
-    if (kept.wanted) return true;
     const { clock, node } = this.#options;
+    if (kept.wanted && clock.now().mono >= kept.madeAt + this.#limits.wantedMs) return true;
     const bytes = node.journalStats().bytesWritten - kept.bytesBefore;
     return bytes >= Math.max(this.#limits.everyBytes, kept.fileBytes / 2) || clock.now().mono >= kept.madeAt + this.#limits.everyMs;
   }
