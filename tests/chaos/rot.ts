@@ -93,7 +93,7 @@ async function haltOf(nodes: readonly RealNode[], said: readonly number[], what:
     if (reasons.every((reason) => reason === "")) return null;
     if (performance.now() > deadline) {
       if (reasons.includes("nothing")) throw new Error(`a node stays away and says nothing after ${what}: ${JSON.stringify(reasons)}`);
-      return reasons.some((reason) => reason === "") ? "some refused themselves by name" : "halted by name";
+      return reasons.some((reason) => reason === "") ? "partly available, the rest away by name" : "halted by name";
     }
     await Bun.sleep(100);
   }
