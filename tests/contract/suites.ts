@@ -7,6 +7,7 @@ import { core } from "./core.ts";
 import { datagrams } from "./datagrams.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
+import { joinTokens } from "./join_tokens.ts";
 import { keyFiles } from "./key_files.ts";
 import { links } from "./links.ts";
 import { node } from "./node.ts";
@@ -27,6 +28,7 @@ export const suites: readonly Suite[] = [
   datagrams,
   noise,
   keyFiles,
+  joinTokens,
   links,
   node,
   services,
