@@ -74,9 +74,11 @@ class Follower {
     }, lookMs);
   }
 
-  /** Both files as one text; what cannot be read differs from what can. */
+  /** The files as one text; what cannot be read differs from what can. */
   async #read(): Promise<string> {
-    const texts = [this.#file, this.#config.keyFile].map((path) => readTextIfThere(path).catch((error: Error) => error.message));
+    const texts = [this.#file, this.#config.keyFile, this.#config.joinFile].map((path) =>
+      readTextIfThere(path).catch((error: Error) => error.message)
+    );
     return JSON.stringify(await Promise.all(texts));
   }
 

@@ -69,6 +69,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   try {
     const local = new LocalNode(options, { topology, self, durability, identity, traces }, node);
     crashed.node = local;
+    if (identity !== null) identity.joins.onHappening = (happening) => local.tell(happening);
     await local.begin();
     if (crashed.error !== null) throw crashed.error;
     await local.listen();

@@ -7,6 +7,7 @@ import { core } from "./core.ts";
 import { datagrams } from "./datagrams.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
+import { joins } from "./joins.ts";
 import { joinTokens } from "./join_tokens.ts";
 import { keyFiles } from "./key_files.ts";
 import { links } from "./links.ts";
@@ -32,6 +33,7 @@ export const suites: readonly Suite[] = [
   links,
   node,
   services,
+  joins,
   carillon,
   once,
   client,
