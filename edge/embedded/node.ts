@@ -354,6 +354,7 @@ class LocalNode implements LocalCarillon {
       metrics: metricsOf({
         node: this.#node,
         services: this.#services,
+        identity: this.#settled.identity,
         topology,
         clock: runtime.clock,
         failed: () => this.#failed?.message ?? null,

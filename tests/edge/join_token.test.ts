@@ -55,7 +55,7 @@ test("config check says of a token what is wrong with it", async () => {
   write(one.token, `join = "${other.listing.text}"`);
   expect(await check()).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining(`Cannot be node "n3": ${tokenFile} holds another join token than the one it is listed by`),
+    stderr: expect.stringContaining(`Cannot be node "n3": ${tokenFile} is for another listing than ${other.listing.text}`),
   });
   write(other.token, `join = "${other.listing.text}"`);
   expect(await check()).toMatchObject({ code: 0, stderr: expect.stringContaining('the join token of node "n3" has expired') });

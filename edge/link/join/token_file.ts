@@ -26,8 +26,8 @@ export function checkToken(name: string, token: KeyPair, listing: JoinListing, p
   if (keyText(token.publicKey) === keyText(listing.publicKey)) return;
   throw new CarillonError(
     "config",
-    `Cannot be node "${name}": ${place} holds another join token than the one it is listed by, ${listing.text}; ` +
-      `put the right one there, or list its key instead of a token`,
+    `Cannot be node "${name}": ${place} is for another listing than ${listing.text}, which the cluster's file has for it; ` +
+      `give it the right one, or list its key instead of a token`,
   );
 }
 
