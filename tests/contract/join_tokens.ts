@@ -1,8 +1,13 @@
 /** Join tokens as text: what is printed is read again, and nothing else is. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { CarillonError } from "../../core/errors.ts";
+import { keyText } from "../../edge/link/identity.ts";
+import { keepLearned, learnedFile, type LearnedKey, learnedText, parseLearned, readLearned } from "../../edge/link/join/learned.ts";
 import { isExpired, newToken, parseJoin, parseToken } from "../../edge/link/join/token.ts";
 import { type Runtime, wallMicros } from "../../edge/runtime.ts";
-import { equal, ok, test } from "./check.ts";
+import { equal, ok, rejects, test } from "./check.ts";
 
 const minute = 60_000;
 const noon = Date.UTC(2026, 10, 26, 12);
@@ -60,4 +65,43 @@ export function joinTokens(runtime: Runtime): void {
       ok(!refusal.message.includes(secret.slice(0, 8)), "it shows the token");
     }
   });
+
+  test("learned keys: what is kept is read again, and nothing else is", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "carillon-learned-"));
+    try {
+      const disk = await runtime.openDisk(directory);
+      equal(await readLearned(disk), []);
+      const learned = ["n2", "n3"].map((node): LearnedKey => {
+        const { text, publicKey } = newToken(runtime, noon).listing;
+        return { node, join: text, key: keyText(publicKey) };
+      });
+      for (const keys of [learned, learned.slice(1), []]) {
+        await keepLearned(disk, keys);
+        equal(await readLearned(disk), keys);
+      }
+      const whole = learnedText(learned);
+      const line = whole.split("\n")[1]!;
+      for (const wrong of [line.slice(0, -1), `${line} x`, line.slice(3), line.replace("cj1_", "cj2_"), line.replace(" ", "  ")]) {
+        await writeFile(join(directory, learnedFile), whole.replace(line, wrong));
+        const { message } = await rejects(readLearned(disk), "config");
+        ok(message.includes(`${learnedFile}, line 2: a line is a node`), message);
+      }
+      // A file that was cut short is damaged unless it was cut between two lines.
+      const lengths = Array.from({ length: whole.length }, (_, length) => length);
+      const read = lengths.filter((length) => isRead(whole.slice(0, length), learned));
+      const isBetween = (length: number): boolean => whole[length] === "\n" || /^(#.*)?$/.test(whole.slice(0, length).split("\n").at(-1)!);
+      equal(read, lengths.filter(isBetween));
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+}
+
+function isRead(text: string, learned: readonly LearnedKey[]): boolean {
+  try {
+    const keys = parseLearned(text, learnedFile);
+    return keys.every((key, index) => JSON.stringify(key) === JSON.stringify(learned[index]));
+  } catch {
+    return false;
+  }
 }
