@@ -11,7 +11,7 @@ import { holds, type Identity } from "./identity.ts";
 import { Incoming } from "./incoming.ts";
 import { type Lane, lanesOf } from "./link.ts";
 import { Door } from "./join/door.ts";
-import { joinPath } from "./join/joiner.ts";
+import { joinPath } from "./join/greeting.ts";
 import { Nonces } from "./nonces.ts";
 import { problem } from "./problem.ts";
 

@@ -10,25 +10,30 @@ import { type Identity, keyText, ownKeys } from "../identity.ts";
 import { randomBytes } from "../node_key.ts";
 import { problem } from "../problem.ts";
 import type { ServerOptions } from "../server.ts";
-import { answerGreeting, keyMeant, parseGreeting } from "./greeting.ts";
+import { again, answerGreeting, keyMeant, parseGreeting } from "./greeting.ts";
 import type { JoinHappening, Joins } from "./joins.ts";
 import { isExpired, type JoinListing } from "./token.ts";
 
 /** Of greetings that may be a node's. A cluster's nodes join one by one, and each asks again after a pause. */
 const greetings = { perSecond: 5, atOnce: 20 } as const;
-/** Events that are remembered so as not to be told twice. */
+/** Events that are remembered so as not to be told twice: one of a kind for each token. */
 const toldMax = 256;
+
+const text: TextEncoder = new TextEncoder();
 
 export class Door {
   readonly #options: ServerOptions;
   readonly #onNotice: (sentence: string) => void;
   readonly #greetings = new Bucket(greetings);
   readonly #told = new Set<string>();
+  /** Makes the words that greetings are to come again with. */
+  readonly #wordKey: Uint8Array;
   #refused = 0;
 
   constructor(options: ServerOptions, onNotice: (sentence: string) => void) {
     this.#options = options;
     this.#onNotice = onNotice;
+    this.#wordKey = randomBytes(32, options.runtime.entropy);
   }
 
   /** So far. */
@@ -62,10 +67,15 @@ export class Door {
       own,
       token: listing.publicKey,
       lasting: ownKeys(identity)[0]!.publicKey,
+      wordFor: (key) => runtime.cryptography.hmacSha256(this.#wordKey, text.encode(`${from} ${listing.text} ${keyText(key)}`)),
       ephemeral: randomBytes(32, runtime.entropy),
     }, greeting.message);
     if (answered === null) return this.#refuse(from, "it has not the token that is listed for it, or is of another cluster");
-    return await this.#learn(joins, { from, listing, ...answered });
+    const { key, isProved, answer } = answered;
+    // What is known already needs no proof: nothing comes of it.
+    const known = joins.learnedOf(from);
+    if (isProved) return await this.#learn(joins, { from, listing, key, answer });
+    return welcome(known !== null && keyText(known) === keyText(key) ? 200 : again, answer);
   }
 
   async #learn(
@@ -88,11 +98,11 @@ export class Door {
       case "another": {
         const known = joins.learnedOf(from);
         const [mine, other] = [known === null ? "another key" : keyText(known), keyText(key)];
-        this.#tellOnce(joins, `${listing.text} ${other}`, { kind: "join-used-twice", peer, key: mine, other });
+        this.#tellOnce(joins, listing.text, { kind: "join-used-twice", peer, key: mine, other });
         return this.#refuse(from, `its join token has been used for another key before`, 409);
       }
       case "taken":
-        this.#tellOnce(joins, `${listing.text} ${keyText(key)}`, {
+        this.#tellOnce(joins, listing.text, {
           kind: "join-refused",
           peer,
           by,
@@ -104,7 +114,7 @@ export class Door {
       case "learned":
         joins.tell({ kind: "key-learned", peer, key: keyText(key) });
     }
-    return new Response("welcome\n", { headers: { [headerNames.handshake]: answer, "cache-control": "no-store" } });
+    return welcome(200, answer);
   }
 
   /** Who has the token may know that it was used; others learn nothing. */
@@ -124,6 +134,10 @@ export class Door {
   #nameOf(node: NodeId): string {
     return this.#options.topology.nodes.find(({ id }) => id === node)?.name ?? String(node);
   }
+}
+
+function welcome(status: number, answer: string): Response {
+  return new Response("welcome\n", { status, headers: { [headerNames.handshake]: answer, "cache-control": "no-store" } });
 }
 
 /** The keys this node may be meant by: while its own are not known, its token. */

@@ -8,11 +8,9 @@ import { Backoff } from "../backoff.ts";
 import { headerNames } from "../call.ts";
 import { type Identity, keyText, ownKeys } from "../identity.ts";
 import { randomBytes } from "../node_key.ts";
-import { Greeter } from "./greeting.ts";
+import { again, Greeter, joinPath } from "./greeting.ts";
 import type { JoinHappening, Joins } from "./joins.ts";
 import { isExpired } from "./token.ts";
-
-export const joinPath = "/link/v1/join";
 
 /** A peer that knows us has let us in by then. */
 const firstMs = 100;
@@ -31,11 +29,12 @@ export interface JoinerOptions {
   onNotice(sentence: string): void;
 }
 
-interface Attempt {
-  readonly greeter: Greeter;
-  /** The peer's token was meant, and not a key of its own: what it answers is news. */
+/** What the peer is meant by. */
+interface Meaning {
+  readonly remote: Uint8Array;
+  /** It is the peer's token, and not a key of its own: what it answers is news. */
   readonly byToken: boolean;
-  /** There is nothing else by which it could be meant. */
+  /** There is nothing else to try. */
   readonly isLast: boolean;
 }
 
@@ -67,9 +66,9 @@ export class Joiner {
     if (this.#closed || this.#stream !== null || this.#token === null) return;
     if (this.#options.isIn()) this.#wasIn = true;
     if (this.#options.isIn() || this.#now() < this.#nextAt) return;
-    const attempt = this.#newAttempt();
-    if (attempt === null) this.#pause();
-    else this.#greet(attempt);
+    const meaning = this.#newMeaning();
+    if (meaning === null) this.#pause();
+    else this.#greet(meaning, null);
   }
 
   close(): void {
@@ -82,33 +81,38 @@ export class Joiner {
   }
 
   /** Null if there is nothing that the peer could be meant by. */
-  #newAttempt(): Attempt | null {
-    const { cluster, self, roster, joins } = this.#identity;
+  #newMeaning(): Meaning | null {
+    const { roster, joins } = this.#identity;
     const { peer } = this.#options;
-    const { cryptography, entropy, clock } = this.#runtime;
     const listing = joins!.listingOf(peer);
-    const isFresh = listing !== null && !isExpired(listing, clock.now().wall);
+    const isFresh = listing !== null && !isExpired(listing, this.#runtime.clock.now().wall);
     const remotes = [...roster.keysOf(peer), ...(isFresh ? [listing.publicKey] : [])];
     if (remotes.length === 0) return null;
     const nth = this.#attempts++ % remotes.length;
     const isLast = nth === remotes.length - 1;
+    return { remote: remotes[nth]!, byToken: isFresh && isLast, isLast };
+  }
+
+  /** `word`: from the answer before, if that wants it said again. */
+  #greet(meaning: Meaning, word: Uint8Array | null): void {
+    const { cluster, self } = this.#identity;
+    const { peer, address } = this.#options;
+    const { cryptography, entropy } = this.#runtime;
     const greeter = new Greeter({
       cryptography,
       greeting: { cluster, from: self, to: peer },
       token: this.#token!,
-      remote: remotes[nth]!,
+      remote: meaning.remote,
       lasting: ownKeys(this.#identity)[0]!.publicKey,
+      word,
       ephemeral: randomBytes(32, entropy),
     });
-    return greeter.said === null ? null : { greeter, byToken: isFresh && isLast, isLast };
-  }
-
-  #greet(attempt: Attempt): void {
+    if (greeter.said === null) return this.#pause();
     let status = 0;
     let answer = "";
-    const stream = this.#runtime.openStream(`http://${this.#options.address}${joinPath}`, {
-      [headerNames.from]: String(this.#identity.self),
-      [headerNames.handshake]: attempt.greeter.said!,
+    const stream = this.#runtime.openStream(`http://${address}${joinPath}`, {
+      [headerNames.from]: String(self),
+      [headerNames.handshake]: greeter.said,
       "content-type": "application/octet-stream",
     }, {
       onAnswer: (answered, header) => {
@@ -123,37 +127,54 @@ export class Joiner {
       // Of one that has been given up nothing is heard any more.
       if (this.#stream !== stream) return;
       this.#end();
+      if (status === again && word === null) return this.#sayAgain(meaning, greeter, answer);
       this.#pause();
-      if (status === 200) void this.#onWelcome(attempt, answer);
-      else if (status === 409 || status === 403 && attempt.isLast) this.#onRefusal(status);
+      if (status === 200) void this.#onWelcome(meaning, greeter, answer);
+      else if (status === 409 || status === 403 && meaning.isLast) this.#onRefusal(status);
     };
     this.#stream = stream;
     this.#cancelAlarm = this.#runtime.clock.wakeAt(this.#now() + answerMs, done);
   }
 
-  async #onWelcome({ greeter, byToken }: Attempt, answer: string): Promise<void> {
-    const { names, peer } = this.#options;
-    const { joins } = this.#identity;
-    const key = greeter.hear(answer);
-    if (key === null) return this.#options.onNotice(`Cannot join node ${names.peer}: whoever answers there is not the node we mean`);
-    const listing = joins!.listingOf(peer);
-    if (byToken && listing !== null) {
-      const lesson = await joins!.learn(peer, listing, key).catch((error: Error) => error);
-      if (lesson instanceof Error) return this.#options.onNotice(`Cannot keep the key of node ${names.peer}: ${lesson.message}`);
-      if (lesson === "learned") joins!.tell({ kind: "key-learned", peer: names.peer, key: keyText(key) });
-      else if (lesson === "another") {
-        const known = joins!.learnedOf(peer);
-        return this.#tellOnce({
-          kind: "join-used-twice",
-          peer: names.peer,
-          key: known === null ? "" : keyText(known),
-          other: keyText(key),
-        });
-      } else if (lesson !== "known") return;
-    }
-    if (this.#closed) return;
-    this.#tellOnce({ kind: "joined", peer: names.peer });
+  #sayAgain(meaning: Meaning, greeter: Greeter, answer: string): void {
+    const heard = greeter.hear(answer);
+    // Without the token there is nobody to say it any more.
+    if (heard !== null && this.#token !== null) return this.#greet(meaning, heard.word);
+    this.#pause();
+    if (heard === null) this.#onStranger();
+  }
+
+  async #onWelcome({ byToken }: Meaning, greeter: Greeter, answer: string): Promise<void> {
+    const heard = greeter.hear(answer);
+    if (heard === null) return this.#onStranger();
+    if (byToken && !await this.#learn(heard.key) || this.#closed) return;
+    this.#tellOnce({ kind: "joined", peer: this.#options.names.peer });
     this.#options.onKnown();
+  }
+
+  /** False if the peer is not known by this key now. */
+  async #learn(key: Uint8Array): Promise<boolean> {
+    const { names, peer, onNotice } = this.#options;
+    const joins = this.#identity.joins!;
+    const listing = joins.listingOf(peer);
+    if (listing === null) return false;
+    const lesson = await joins.learn(peer, listing, key).catch((error: Error) => error);
+    if (lesson instanceof Error) onNotice(`Cannot keep the key of node ${names.peer}: ${lesson.message}`);
+    else if (lesson === "learned") joins.tell({ kind: "key-learned", peer: names.peer, key: keyText(key) });
+    else if (lesson === "another") {
+      const known = joins.learnedOf(peer);
+      this.#tellOnce({
+        kind: "join-used-twice",
+        peer: names.peer,
+        key: known === null ? "another key" : keyText(known),
+        other: keyText(key),
+      });
+    }
+    return lesson === "learned" || lesson === "known";
+  }
+
+  #onStranger(): void {
+    this.#options.onNotice(`Cannot join node ${this.#options.names.peer}: whoever answers there is not the node we mean`);
   }
 
   #onRefusal(status: number): void {
