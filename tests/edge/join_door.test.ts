@@ -1,5 +1,8 @@
 /** Who is let in under a join token, who is not, and what either costs: one node's door, knocked at by hand. */
 import { beforeEach, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { runtime } from "#runtime";
 import { parseTopology } from "../../core/topology.ts";
 import { OwnIdentity } from "../../edge/embedded/identity.ts";
@@ -182,10 +185,17 @@ test("another key under the same token is refused, and the operator is told once
 });
 
 test("two at once with different keys: one is let in", async () => {
-  const one = await house();
-  const statuses = await Promise.all([knock(one), knock(one)]);
-  expect(statuses.sort()).toEqual([200, 409]);
-  expect(one.identity.roster.keysOf(2).length).toBe(1);
+  const directory = mkdtempSync(join(tmpdir(), "carillon-door-"));
+  try {
+    // The second comes while the first is being written.
+    const one = await house({}, directory);
+    const statuses = await Promise.all([knock(one), knock(one)]);
+    expect(statuses.sort()).toEqual([200, 409]);
+    expect(one.identity.roster.keysOf(2).length).toBe(1);
+    expect(one.told.map(({ kind }) => kind)).toEqual(["key-learned", "join-used-twice"]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test("a key that is somebody else's, or a token's, is nobody's under this one", async () => {
@@ -238,6 +248,21 @@ test("who has read the file but has no token is refused, and after twenty is not
   expect(agreements).toBe(before);
   // What is no greeting of the file's readers takes nothing from the bucket, nor is it held up by it.
   expect(await knock(one, { remote: d.publicKey })).toBe(403);
+});
+
+test("who has read the file and greets under a key of its own is found out by its key, after one agreement", async () => {
+  const one = await house();
+  const stranger = pair();
+  let asked = 0;
+  const token: KeyPair = {
+    privateKey: stranger.privateKey,
+    // Its own in the handshake, b's token in the code.
+    get publicKey() {
+      return asked++ === 0 ? stranger.publicKey : b.key.publicKey;
+    },
+  };
+  expect((await say(one.server, 2, greeterOf({ token }).said!)).status).toBe(403);
+  expect([asked, agreements]).toEqual([2, 1]);
 });
 
 test("a greeting for another node number, receiver or cluster does not open", async () => {
