@@ -78,7 +78,7 @@ class Follower {
 
   /** All files as one text; what cannot be read differs from what can. */
   async #read(): Promise<string> {
-    const texts = [this.#file, this.#config.keyFile, ...this.#tokenFiles].map((path) =>
+    const texts = [this.#file, this.#config.keyFile, this.#config.joinFile, ...this.#tokenFiles].map((path) =>
       readTextIfThere(path).catch((error: Error) => error.message)
     );
     return JSON.stringify(await Promise.all(texts));
