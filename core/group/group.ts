@@ -199,6 +199,19 @@ export class Group {
     this.node.beatNow();
   }
 
+  /**
+   * Who has forgotten waits for a coordinator, and a coordinator for as many as a ballot takes that have not. Where nobody has promised
+   * anything they are about to begin.
+   */
+  get #forgetful(): NodeId[] {
+    const { acceptors, q1 } = this.spec;
+    if (this.election.leader !== 0) return [];
+    const forgetful = acceptors.filter((node) => node === this.context.self ? !this.voting : this.beatOf(node)?.voting === false);
+    if (acceptors.length - forgetful.length >= q1) return [];
+    const promised = [this.acceptor.promised, ...acceptors.map((node) => this.beatOf(node)?.promised ?? 0)];
+    return Math.max(...promised) > 0 ? forgetful : [];
+  }
+
   /** What this node says of itself in the group; also its own word to its own frontier. */
   beat(): Beat {
     const { log, acceptor, coordinator } = this;
@@ -293,6 +306,7 @@ export class Group {
     return {
       group: this.id,
       voting: this.voting && this.isAcceptor,
+      forgetful: this.#forgetful,
       promised: acceptor.promised,
       logBallot: log.ballot,
       start: log.start,

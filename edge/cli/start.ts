@@ -25,7 +25,7 @@ export async function start(call: Call): Promise<number> {
     keyFile: config.keyFile,
     joinFile: config.joinFile,
     links: config.links,
-    ...(config.token === null ? {} : { token: config.token }),
+    token: config.tokens,
     delays: config.delays,
     ...nodeHooks(output, { node: config.self, quiet: false }),
   });

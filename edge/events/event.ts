@@ -36,6 +36,8 @@ export type Happening =
   | { readonly kind: "join-expired"; readonly peer: string; readonly of: string }
   /** Two keys were shown under one token: `key`, which counts, and then `other`. */
   | { readonly kind: "join-used-twice"; readonly peer: string; readonly key: string; readonly other: string }
+  /** Users are known by other tokens; streams of those that are gone have ended. */
+  | { readonly kind: "tokens-changed"; readonly added: number; readonly gone: number }
   /** The configuration was changed in a way that cannot be used; the node goes on with what it had. */
   | { readonly kind: "config-refused"; readonly reason: string }
   /** The configuration was changed in ways that wait for the next start. */
@@ -119,6 +121,8 @@ export function describe(happening: Happening): string {
     case "join-used-twice":
       return `refuses ${happening.other} as node ${happening.peer}: its join token has been used before, for ${happening.key}; ` +
         `if that is not its key, somebody else has the token: list its key, or another token`;
+    case "tokens-changed":
+      return `knows its users by other tokens: ${happening.added} new, ${happening.gone} gone`;
     case "config-refused":
       return `goes on with the configuration it has: ${happening.reason}`;
     case "config-waits":

@@ -134,6 +134,7 @@ test("a node alone forgets its log behind its checkpoints, and begins from them"
     const first = await Node.start(topology, 1, directory, "sync");
     await write(first, 0, 800);
     await until(() => first.trimmed > 0, "something is trimmed");
+    const sent = await first.services.multicast(["main"], "once", { idempotencyKey: "message" });
     const before = digests(first);
     const { next } = await first.services.log("audit").info();
     await first.stop();
@@ -146,6 +147,14 @@ test("a node alone forgets its log behind its checkpoints, and begins from them"
     // A key that was used before the checkpoint is remembered behind it.
     const again = await second.services.log("audit").append("record 0", { idempotencyKey: "append 0" });
     expect(again).toMatchObject({ ok: true, first: 0, replayed: true });
+    const after = second.services.position();
+    expect(await second.services.multicast(["main"], "once", { idempotencyKey: "message" })).toEqual({ ...sent, replayed: true });
+    await second.services.multicast(["main"], "last");
+    for await (const event of second.services.deliveries(["main"], { after })) {
+      if (event.kind !== "message") continue;
+      expect(event.text()).toBe("last");
+      break;
+    }
     await write(second, 800, 100);
     expect((await second.services.log("audit").info()).next).toBe(next + 5);
     expect(second.running.recovery.records).toBeLessThan(600);
