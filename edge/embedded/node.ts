@@ -340,6 +340,7 @@ class LocalNode implements LocalCarillon {
       upMs: performance.now() - this.#startedAt,
       url: this.url,
       stopping: this.#draining,
+      lost: this.#services.replicas.filter(({ isLost }) => isLost).map(({ name }) => name),
     });
   }
 

@@ -20,10 +20,12 @@ export interface StatusSources {
   /** Where this node listens, for a topology that does not say. */
   readonly url?: string | null;
   readonly stopping?: boolean;
+  /** Replicas that cannot go on from the log, by name. */
+  readonly lost?: readonly string[];
 }
 
 export function clusterStatus(sources: StatusSources): ClusterStatus {
-  const { self, topology, durability, position, view, journalBytes, upMs, url, stopping } = sources;
+  const { self, topology, durability, position, view, journalBytes, upMs, url, stopping, lost = [] } = sources;
   const nodeName = nameOf(topology.nodes);
   const peers = new Map(view.peers.map((peer) => [peer.node, peer]));
   const groups = topology.groups.map((group) => groupStatus(sources, group));
@@ -50,6 +52,7 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
       ...withoutCoordinator({ node, nodes, groups }, view),
       ...withoutVote(sources),
       ...forgotten(sources),
+      ...lost.map((name) => `the log that replica ${name} needs has been forgotten, and no checkpoint has been taken over yet`),
       ...(stopping ? ["this node is stopping"] : []),
     ],
   };

@@ -19,7 +19,11 @@ function notReady(
   self: number,
   coordinated: readonly string[],
   silent: readonly number[],
-  { forgetful = [], durability = "sync" }: { readonly forgetful?: readonly number[]; readonly durability?: Durability } = {},
+  { forgetful = [], lost = [], durability = "sync" }: {
+    readonly forgetful?: readonly number[];
+    readonly lost?: readonly string[];
+    readonly durability?: Durability;
+  } = {},
 ): readonly string[] {
   const groups = topology.groups.map(({ id, name, acceptors }) => ({
     group: id,
@@ -43,10 +47,16 @@ function notReady(
     now: { mono: 0, wall: 0 },
     journalBytes: 0,
     upMs: 0,
+    lost,
   }).notReady;
 }
 
 test("a node that has all it needs is ready", () => expect(notReady(1, ["home", "away", "world"], [])).toEqual([]));
+
+test("one whose replica waits for a checkpoint is not, and says so", () => {
+  const sentence = "the log that replica home needs has been forgotten, and no checkpoint has been taken over yet";
+  expect(notReady(1, ["home", "away", "world"], [], { lost: ["home"] })).toEqual([sentence]);
+});
 
 test("a group whose acceptors are gone makes nobody else unready", () => {
   expect(notReady(1, ["home", "world"], [3])).toEqual([]);
