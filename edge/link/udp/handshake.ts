@@ -2,7 +2,7 @@
  * What two nodes tell each other in a handshake, and what they have when it is done. Both messages are Noise IK; what they
  * take for granted alike is in the prologue, what they tell is sealed in the payloads.
  */
-import type { Micros, NodeId } from "../../../core/ids.ts";
+import type { Micros, Millis, NodeId } from "../../../core/ids.ts";
 import { DecodeError, Reader, Writer } from "../../codec/bytes.ts";
 import type { Cryptography } from "../../runtime.ts";
 import { holds, type Identity, ownKeys } from "../identity.ts";
@@ -52,6 +52,8 @@ export interface Agreement {
   readonly role: "initiator" | "responder";
   readonly keys: Keys;
   readonly address: Address;
+  /** A round trip took no longer; Infinity for the responder, who does not know. */
+  readonly tripMs: Millis;
   readonly connectionId: Uint8Array;
   readonly peerConnectionId: Uint8Array;
   /** What the peer said of itself. */

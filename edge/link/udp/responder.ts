@@ -170,6 +170,7 @@ export class Responder {
       role: "responder",
       keys: handshake.split(),
       address: from,
+      tripMs: Number.POSITIVE_INFINITY,
       connectionId: response.connectionId,
       peerConnectionId: init.connectionId.slice(),
       side: payload,

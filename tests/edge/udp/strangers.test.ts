@@ -283,6 +283,8 @@ describe("noise", () => {
   test("resets do not answer each other for ever", () => {
     const cluster = new Cluster();
     const [a, b] = [cluster.node(1), cluster.node(2)];
+    a.knows(b);
+    b.knows(a);
     const packet = new Random(7).bytes(1_200);
     packet[0] = 0x40;
     cluster.net.inject(packet, b.address, a.host);
@@ -293,11 +295,23 @@ describe("noise", () => {
 
   test("in quantity is answered only so often, and does not pile up answers", () => {
     const random = new Random(8);
-    const b = new Cluster().node(2);
+    const cluster = new Cluster(1, 200);
+    const b = cluster.node(2);
     const packet = (): Uint8Array => Uint8Array.from([0x40, ...random.bytes(60)]);
-    const answered = Array.from({ length: 3_000 }, () => b.answers(packet(), { host: "6.6.6.6", port: 6 }).length);
-    expect(answered.reduce((sum, count) => sum + count)).toBe(50);
-    for (let sent = 0; sent < 500; sent++) b.endpoint.receive({ ...somewhere(random), bytes: packet() }, 0);
+    const count = (from: Address): number => {
+      const answered = Array.from({ length: 3_000 }, () => b.answers(packet(), from).length);
+      return answered.reduce((sum, answers) => sum + answers);
+    };
+    expect(count({ host: "6.6.6.6", port: 6 })).toBe(0);
+    const a = cluster.node(1);
+    b.knows(a);
+    expect(count(a.address)).toBe(50);
+    for (let peer = 3; peer <= 200; peer++) {
+      const address = somewhere(random);
+      b.endpoint.connect(peer, address, 0);
+      b.endpoint.disconnect(peer);
+      for (let sent = 0; sent < 3; sent++) b.endpoint.receive({ ...address, bytes: packet() }, 0);
+    }
     let waiting = 0;
     while (b.endpoint.take(0) !== null) waiting++;
     expect(waiting).toBe(64);
