@@ -150,16 +150,16 @@ export class Attempt {
   /** Null for a key that no node can have. */
   #begin({ own, remote }: Pair, now: Millis): Try | null {
     const { identity, cryptography, random, say } = this.#options;
+    const connectionId = random(connectionIdBytes);
     const handshake = new Handshake({
       cryptography,
       pattern: "IK",
       role: "initiator",
-      prologue: prologue(identity.cluster, identity.self, this.peer),
+      prologue: prologue(identity.cluster, identity.self, this.peer, connectionId),
       own,
       ephemeral: random(32),
       remote,
     });
-    const connectionId = random(connectionIdBytes);
     const payload: InitPayload = { ...say(connectionId), responseKey: random(macBytes) };
     const noise = handshake.write(encodeInit(payload));
     const key = macKey(cryptography, remote);

@@ -68,14 +68,18 @@ export function stands({ peer, role, own, remote }: Agreement, identity: Identit
   return identity.roster.nodeOf(remote) === peer && holds(role === "initiator" ? ownKeys(identity) : identity.keys, own);
 }
 
-/** `from` is the initiator. */
-export function prologue(cluster: string, from: NodeId, to: NodeId): Uint8Array {
+/**
+ * `from` is the initiator, and so is whose connection id it is: INIT says both in the open, and whoever knows the responder's public key could
+ * else say something different on the way, be agreed with, and have the INIT itself taken for a replay.
+ */
+export function prologue(cluster: string, from: NodeId, to: NodeId, connectionId: Uint8Array): Uint8Array {
   const writer = new Writer(64);
   writer.utf8("carillon udp");
   writer.u8(protocolVersion);
   writer.utf8(cluster);
   writer.u16(from);
   writer.u16(to);
+  writer.bytes(connectionId);
   return writer.copy();
 }
 

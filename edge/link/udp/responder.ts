@@ -139,7 +139,7 @@ export class Responder {
       cryptography,
       pattern: "IK",
       role: "responder",
-      prologue: prologue(cluster, init.from, self),
+      prologue: prologue(cluster, init.from, self, init.connectionId),
       own,
       ephemeral: random(32),
       knows: (key) => isKnown = roster.nodeOf(key) === init.from,

@@ -214,7 +214,7 @@ describe("a connection", () => {
   test("sends nothing to an address that has not been proved", () => {
     const pair = new Pair({ seed: 14, there: { loss: 1 }, back: {} });
     pair.b.send(2, 1_000);
-    pair.net.run(5_000);
+    pair.net.run(2_000);
     expect(pair.paths.back.counts.sent).toBe(0);
     pair.paths.there.conditions = { ...pair.paths.there.conditions, loss: 0 };
     expect(pair.finish(10_000)).toBe(true);

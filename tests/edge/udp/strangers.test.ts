@@ -202,18 +202,19 @@ describe("a member that misbehaves", () => {
     const random = new Random(11);
     const own = b.identity.keys[0]!;
     const init = (from: number, by: KeyPair): Uint8Array => {
+      const connectionId = random.bytes(8);
       const handshake = new Handshake({
         cryptography: runtime.cryptography,
         pattern: "IK",
         role: "initiator",
-        prologue: prologue("test", from, 2),
+        prologue: prologue("test", from, 2, connectionId),
         own: by,
         ephemeral: random.bytes(32),
         remote: own.publicKey,
       });
       const said = { instance: random.bytes(8), resetToken: random.bytes(16), datagramBytesMax: 1_472, responseKey: random.bytes(16) };
       const noise = handshake.write(encodeInit({ ...said, timestamp: 1, seen: 0 }))!;
-      return writeInit(runtime.cryptography, macKey(runtime.cryptography, own.publicKey), { connectionId: random.bytes(8), from, noise });
+      return writeInit(runtime.cryptography, macKey(runtime.cryptography, own.publicKey), { connectionId, from, noise });
     };
     expect(b.answers(init(2, own), { host: "6.6.6.6", port: 6 })).toEqual([]);
     expect(b.answers(init(1, keyPair(1)), { host: "6.6.6.6", port: 6 })).toHaveLength(1);
@@ -229,7 +230,7 @@ describe("a member that misbehaves", () => {
       cryptography: runtime.cryptography,
       pattern: "IK",
       role: "responder",
-      prologue: prologue("test", 1, 2),
+      prologue: prologue("test", 1, 2, init.connectionId),
       own,
       ephemeral: new Random(9).bytes(32),
     });
@@ -260,6 +261,21 @@ describe("what strangers are held to", () => {
     expect([1, 1, 1, 2, 3, 1, 4, 2].map((key) => buckets.take(key, 0))).toEqual([true, true, false, true, true, false, true, true]);
     expect([buckets.size, buckets.take(1, 0), buckets.take(1, 1_000), buckets.take(1, 1_500)]).toEqual([3, false, true, false]);
   });
+});
+
+test("whoever knows a node's public key cannot change on the way what an INIT says in the open, and have the INIT refused for it", () => {
+  const cluster = new Cluster();
+  const [a, b] = [cluster.node(1), cluster.node(2)];
+  cluster.net.join(a.host, b.host, { drop: [1] });
+  a.connect(b);
+  const key = macKey(runtime.cryptography, b.identity.keys[0]!.publicKey);
+  for (let at = 2; at < 12; at++) {
+    const init = altered(a.sent[0]!.bytes, at);
+    init.set(runtime.cryptography.hmacSha256(key, init.subarray(0, -32)).subarray(0, 16), init.byteLength - 32);
+    expect(b.answers(init, a.address)).toEqual([]);
+  }
+  cluster.pass(600);
+  expect(a.log).toEqual([expect.stringContaining("connected 2")]);
 });
 
 describe("noise", () => {
