@@ -107,7 +107,7 @@ function newcomers(target: Target, round: readonly Uint8Array[], coverage: Cover
 /** As much of its beginning as goes somewhere new: in a short input it is more likely that a mutation hits what matters. */
 function trimmed(target: Target, input: Uint8Array, coverage: Coverage): Uint8Array {
   let best = input;
-  for (let cut = best.length >> 1; cut > 0; cut >>= 1) {
+  for (let cut = best.length >> 1; cut > best.length >> 4; cut >>= 1) {
     const shorter = best.subarray(0, best.length - cut);
     check(target, shorter);
     if (coverage(false)) best = shorter;
