@@ -19,7 +19,7 @@ export interface FuzzResult {
   readonly slowestMs: number;
 }
 
-/** An input that broke a parser, in a form that can be replayed. */
+/** An input that broke a parser, in a form that can be replayed: as a line of its corpus, where it stays. */
 export class Broken extends Error {
   readonly input: Uint8Array;
 

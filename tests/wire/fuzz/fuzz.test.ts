@@ -9,7 +9,7 @@ import { targets } from "./targets.ts";
 
 const root = new URL("../../..", import.meta.url).pathname;
 const seed = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
-const reads = Number(process.env["FUZZ_READS"] ?? 10_000);
+const reads = Number(process.env["FUZZ_READS"] ?? 3_000);
 console.log(`FUZZ_SEED=${seed} FUZZ_READS=${reads}`);
 
 for (const target of targets) {
