@@ -153,7 +153,6 @@ export class Attempt {
     const connectionId = random(connectionIdBytes);
     const handshake = new Handshake({
       cryptography,
-      pattern: "IK",
       role: "initiator",
       prologue: prologue(identity.cluster, identity.self, this.peer, connectionId),
       own,

@@ -205,7 +205,6 @@ describe("a member that misbehaves", () => {
       const connectionId = random.bytes(8);
       const handshake = new Handshake({
         cryptography: runtime.cryptography,
-        pattern: "IK",
         role: "initiator",
         prologue: prologue("test", from, 2, connectionId),
         own: by,
@@ -228,7 +227,6 @@ describe("a member that misbehaves", () => {
     const own = b.identity.keys[0]!;
     const handshake = new Handshake({
       cryptography: runtime.cryptography,
-      pattern: "IK",
       role: "responder",
       prologue: prologue("test", 1, 2, init.connectionId),
       own,

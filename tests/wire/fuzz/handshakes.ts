@@ -165,7 +165,6 @@ class Story {
     const connectionId = this.#random(8);
     const handshake = new Handshake({
       cryptography,
-      pattern: "IK",
       role: "initiator",
       prologue: prologue(cluster, from, 2, connectionId),
       own: keyOf(from),
@@ -186,7 +185,6 @@ class Story {
     if (init?.kind !== "init") return;
     const handshake = new Handshake({
       cryptography,
-      pattern: "IK",
       role: "responder",
       prologue: prologue(cluster, init.from, 2, init.connectionId),
       own: keyOf(2),
