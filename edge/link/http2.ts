@@ -15,6 +15,7 @@ import { Peer } from "./peer.ts";
 import { LinkServer, streamPath } from "./server.ts";
 
 const checkMs = 1_000;
+const checkGraceMs = 250;
 
 /** Listens; peers are added with `open`. Throws what binding throws. */
 export async function openHttp2Link(options: LinkOptions, events: LinkEvents): Promise<Driver> {
@@ -131,6 +132,6 @@ class Http2Link implements Driver {
     this.#cancelCheck = clock.wakeAt(clock.now().mono + checkMs, () => {
       for (const peer of this.#peers.values()) peer.check();
       this.#checkLater();
-    });
+    }, checkGraceMs);
   }
 }
