@@ -51,6 +51,7 @@ export type {
   LogPage,
   LogReadOptions,
   LogRecord,
+  Multicasted,
   Page,
   ReadOptions,
   Refused,

@@ -34,7 +34,10 @@ export interface Config {
   readonly http: Address;
   /** Null: a node alone, without peers. */
   readonly link: Address | null;
-  readonly token: string | null;
+  /** What users must send; none: nothing is asked for. */
+  readonly tokens: readonly string[];
+  /** The files some of them were read from. */
+  readonly tokenFiles: readonly string[];
   /** File with this node's private keys. */
   readonly keyFile: string;
   /** Public keys of the nodes that have any, by name. */
@@ -82,7 +85,8 @@ export function loadConfig(sources: ConfigSources): Config {
     data: values.text("node.data"),
     http: values.address("listen.http"),
     link,
-    token: values.secret("listen.token"),
+    tokens: values.secrets("listen.token"),
+    tokenFiles: values.secretFiles("listen.token"),
     keyFile: keyFileOf(values),
     keys,
     links: {
@@ -111,7 +115,7 @@ export function checkSafety(config: Config, insecure: boolean): void {
         `run "carillon init" on each and paste ${line} key = "ck1_…"`,
     );
   }
-  if (!insecure && !isLoopback(config.http.host) && config.token === null) {
+  if (!insecure && !isLoopback(config.http.host) && config.tokens.length === 0) {
     refuse(
       `listen.http ${formatAddress(config.http)}: anybody who reaches it could read and write everything; ` +
         `set listen.token, listen on 127.0.0.1, or say --insecure`,
@@ -139,7 +143,7 @@ function readFile(file: ConfigSources["file"]): Table {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     refuse(
-      `${file.path}, line ${error.line}, column ${error.column}: ${error.message.split("\n")[0]}\n${error.codeblock.trimEnd()}`,
+      `${file.path}, line ${error.line}, column ${error.column}: ${error.message.split("\n")[0]}\n${withoutTokens(error.codeblock)}`,
       error,
     );
   }
@@ -157,6 +161,11 @@ function readFile(file: ConfigSources["file"]): Table {
     onlyKeys(written, keys, `${file.path}, [${section}]`);
   }
   return table;
+}
+
+/** What is shown of a file around a slip may be next to its secrets. */
+function withoutTokens(lines: string): string {
+  return lines.trimEnd().replace(/(\btoken\b\s*=).*/g, "$1 ***");
 }
 
 /** What a node is by itself, before any file lists it: for who makes its key. */

@@ -21,7 +21,7 @@ const value = { name: "VALUE", help: "the value itself, or - for standard input"
 const settingFlags: readonly Flag[] = settings.map((setting) => ({
   name: setting.key,
   value: setting.choices?.join("|") ??
-    { address: "HOST:PORT", number: "N", path: "DIR", secret: "SECRET", text: "TEXT", choice: "" }[setting.kind],
+    { address: "HOST:PORT", number: "N", path: "DIR", secrets: "SECRET", text: "TEXT", choice: "" }[setting.kind],
   help: setting.help,
 }));
 
@@ -211,7 +211,7 @@ const multicast: readonly Command[] = [
     words: ["multicast", "send"],
     summary: "send a message to one or several groups, in one order for all who listen",
     operands: [{ name: "GROUPS", help: "names separated by commas" }, value],
-    flags: [type],
+    flags: [type, idempotencyKey],
     client: true,
     examples: ["multicast send fra 'hello'", "multicast send fra,iad 'hello both'"],
     run: async (call) => (await import("./multicast.ts")).send(call),

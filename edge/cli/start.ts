@@ -24,7 +24,7 @@ export async function start(call: Call): Promise<number> {
     keys: Object.fromEntries(config.keys),
     keyFile: config.keyFile,
     links: config.links,
-    ...(config.token === null ? {} : { token: config.token }),
+    token: config.tokens,
     delays: config.delays,
     ...nodeHooks(output, { node: config.self, quiet: false }),
   });

@@ -28,8 +28,8 @@ export interface NodeOptions {
   readonly privateKey?: string;
   /** How links are made. Default: over UDP where that works, else over HTTP/2, without traces. */
   readonly links?: Partial<LinkSettings>;
-  /** What HTTP users must send as `Authorization: Bearer …`. */
-  readonly token?: string;
+  /** What HTTP users must send as `Authorization: Bearer …`; several while one takes the place of another. */
+  readonly token?: string | readonly string[];
   /** Simulated one-way milliseconds by pair of regions (`fra-iad`), in either order. */
   readonly delays?: ReadonlyMap<string, number>;
   /** Wait so long until the node is ready. Default 15 000 for a node alone, 0 (do not wait) for one with peers. */
@@ -60,6 +60,11 @@ export interface LocalCarillon extends Carillon {
    * end at once. Throws CarillonError `config`, and changes nothing, for keys that cannot be used.
    */
   changeKeys(keys: PublicKeys): Promise<void>;
+  /**
+   * From now on these are what HTTP users must send, none: nothing. Whoever uses another is refused, and streams opened with it end at
+   * once with `unauthenticated`.
+   */
+  changeTokens(tokens: readonly string[]): void;
   /** Something an embedding program knows and `/v1/events` should tell. */
   tell(happening: Happening): void;
 }

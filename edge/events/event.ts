@@ -26,6 +26,8 @@ export type Happening =
   | { readonly kind: "keys-changed"; readonly peer: string; readonly added: readonly string[]; readonly gone: readonly string[] }
   /** This node answers to these keys from now on. */
   | { readonly kind: "own-keys-changed"; readonly keys: readonly string[] }
+  /** Users are known by other tokens; streams of those that are gone have ended. */
+  | { readonly kind: "tokens-changed"; readonly added: number; readonly gone: number }
   /** The configuration was changed in a way that cannot be used; the node goes on with what it had. */
   | { readonly kind: "config-refused"; readonly reason: string }
   /** The configuration was changed in ways that wait for the next start. */
@@ -96,6 +98,8 @@ export function describe(happening: Happening): string {
       return `knows node ${happening.peer} by other keys: ${keyChange(happening)}`;
     case "own-keys-changed":
       return `answers to ${happening.keys.length === 1 ? "its key" : "its keys"} ${happening.keys.join(" and ")}`;
+    case "tokens-changed":
+      return `knows its users by other tokens: ${happening.added} new, ${happening.gone} gone`;
     case "config-refused":
       return `goes on with the configuration it has: ${happening.reason}`;
     case "config-waits":

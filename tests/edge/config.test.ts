@@ -72,7 +72,8 @@ describe("values", () => {
       data: "./data",
       http: { host: "127.0.0.1", port: 4100 },
       link: null,
-      token: null,
+      tokens: [],
+      tokenFiles: [],
       keyFile: "./data/node.key",
       keys: new Map(),
       links: { driver: "auto", mtuBytesMax: null, trace: null },
@@ -135,7 +136,7 @@ delays = { "fra-iad" = 44 }
       { name: "world", acceptors: ["fra-1", "iad-1"], leadMs: 90, spans: ["fra", "iad"] },
     ]);
     expect(config.delays).toEqual(new Map([["fra-iad", 44]]));
-    expect(config.token).toBe("only users know");
+    expect([config.tokens, config.tokenFiles]).toEqual([["only users know"], ["/secrets/token"]]);
     expect(config.keys).toEqual(new Map([["fra-1", [keys[0]!]], ["iad-1", [keys[1]!, keys[2]!]]]));
     // Peers were told a name, so it listens on every interface.
     expect(config.link).toEqual({ host: "0.0.0.0", port: 4101 });
@@ -157,9 +158,13 @@ delays = { "fra-iad" = 44 }
   test("secrets come from files and variables, and are never shown", () => {
     const config = load(`[listen]\ntoken = "env:TOKEN"`, { environment: { TOKEN: "t" } });
     const plain = load(`[listen]\ntoken = "plain"`);
-    expect([config.token, plain.token]).toEqual(["t", "plain"]);
-    const shown = [config, plain].map(({ origins }) => origins.find((origin) => origin.key === "listen.token")!.value);
-    expect(shown).toEqual(["env:TOKEN", "***"]);
+    const several = load(`[listen]\ntoken = ["plain", "file:/secrets/token", "plain"]`);
+    expect([config.tokens, plain.tokens, several.tokens]).toEqual([["t"], ["plain"], ["plain", "only users know"]]);
+    const shown = [config, plain, several].map(({ origins }) => origins.find((origin) => origin.key === "listen.token")!.value);
+    expect(shown).toEqual(["env:TOKEN", "***", "***, file:/secrets/token, ***"]);
+    for (const slip of ["4711", '["4711", 4711]', '"4711', '["4711", ""]']) {
+      expect(complaint(`[listen]\ntoken = ${slip}`)).not.toContain("4711");
+    }
   });
 
   test("an unknown variable is a warning, not an error: Kubernetes sets some", () => {
@@ -209,6 +214,8 @@ describe("complaints name the place and what was meant", () => {
       'Cannot use node.name "fra": it is not among the nodes fra-1, iad-1',
     ],
     ["a secret file", `[listen]\ntoken = "file:/nope"`, {}, "Cannot use listen.token: /nope cannot be read (no such file)"],
+    ["a list without a secret", `[listen]\ntoken = []`, {}, "Cannot use listen.token: it must be one text or a list of 1 to 8"],
+    ["a secret that is none", `[listen]\ntoken = ["a", 7]`, {}, "Cannot use listen.token: each must be a text, not empty"],
     ["a secret variable", `[listen]\ntoken = "env:NOPE"`, {}, "Cannot use listen.token: the variable NOPE is not set"],
     [
       "a delay",
