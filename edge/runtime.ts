@@ -3,8 +3,11 @@ import type { Micros, Millis, Now } from "../core/ids.ts";
 
 export interface Clock {
   now(): Now;
-  /** Calls back once at or after `at` (monotonic ms), never early; returns a cancel. Infinity never fires. */
-  wakeAt(at: Millis, callback: () => void): () => void;
+  /**
+   * Calls back once at or after `at` (monotonic ms), never early; returns a cancel. Infinity never fires. What may be later by
+   * `graceMs` comes along with something else then: an idle process is not woken for it.
+   */
+  wakeAt(at: Millis, callback: () => void, graceMs?: Millis): () => void;
   /** Calls back in this turn of the event loop, after whatever is already queued for it. */
   soon(callback: () => void): void;
 }

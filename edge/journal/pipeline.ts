@@ -24,6 +24,7 @@ const batchBytesMax = 4 << 20;
 const lazySyncMs = 50;
 /** After so long without a record a mark says that the last ones are durable: unreadable from there on, they are damaged. */
 const markAfterMs: Millis = 1_000;
+const markGraceMs: Millis = 250;
 
 export interface PipelineOptions {
   readonly root: string;
@@ -295,7 +296,7 @@ export class Pipeline {
       if (this.#queue.length > 0 || this.#durable < this.#written) return;
       if (clock.now().mono < this.#busyAt + markAfterMs) this.#markSoon();
       else this.#mark();
-    });
+    }, markGraceMs);
   }
 
   #mark(): void {
