@@ -18,6 +18,8 @@ export class Coordinator {
   /** Batches queued or logged but not yet decided here. */
   readonly #taken = new Map<Origin, Set<number>>();
   #flightEntries = 0;
+  /** Those of them that hold commands. */
+  #flightBatches = 0;
   #flightBytes = 0;
   #skipAt: Millis = Infinity;
 
@@ -40,6 +42,7 @@ export class Coordinator {
     this.#queue = [];
     this.#queueBytes = 0;
     this.#flightEntries = 0;
+    this.#flightBatches = 0;
     this.#flightBytes = 0;
     if (context.topology.order.merge === "rr" && context.topology.groups.length > 1) this.#skipAt = context.now;
     for (let instance = Math.min(base, log.decided) + 1; instance <= log.last; instance++) {
@@ -86,6 +89,7 @@ export class Coordinator {
 
   #count(entry: Entry, sign: 1 | -1): void {
     this.#flightEntries += sign;
+    if (entry.kind === "batch") this.#flightBatches += sign;
     this.#flightBytes += sign * entryBytes(entry);
   }
 
@@ -96,14 +100,17 @@ export class Coordinator {
     for (const batch of entry.batches) this.#taken.get(batch.origin)?.delete(batch.sequence);
   }
 
-  /** Proposes what the window lets through: at once when little is in flight, else full entries only. */
+  /**
+   * Proposes what the window lets through: at once when few commands are in flight, else full entries only. Skips do not count there:
+   * far from its acceptors a group always has some in flight, and commands too few to fill an entry would wait for ever.
+   */
   flush(): void {
     if (this.ballot === 0 || this.#queue.length === 0) return;
     const { limits } = this.#group.context;
     let taken = 0;
     while (taken < this.#queue.length) {
       if (this.#flightEntries >= limits.windowEntries || this.#flightBytes >= limits.windowBytes) break;
-      if (this.#flightEntries >= 2 && this.#queueBytes < limits.entryBytes) break;
+      if (this.#flightBatches >= 2 && this.#queueBytes < limits.entryBytes) break;
       const first = taken;
       let bytes = 0;
       let count = 0;

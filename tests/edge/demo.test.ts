@@ -152,7 +152,7 @@ interface Times {
   readonly worldMs: number;
 }
 
-/** Distances are felt where they must be and nowhere else; generous, because two processors run everything. */
+/** Distances are felt where they must be and nowhere else: at home less than the shortest way, which is 88 ms there and back. */
 function felt(times: readonly Times[]): void {
   const by = new Map(times.map((one) => [one.region, one]));
   // Each region writes to the next one's keys: there and back.
@@ -160,7 +160,7 @@ function felt(times: readonly Times[]): void {
   expect(by.get("iad")!.farPutMs).toBeGreaterThan(221);
   expect(by.get("sin")!.farPutMs).toBeGreaterThan(158);
   for (const { region, ownPutMs, ownGetMs, worldMs } of times) {
-    expect([region, ownPutMs < 60, ownGetMs < 60, worldMs > 80]).toEqual([region, true, true, true]);
+    expect([region, ownPutMs < 80, ownGetMs < 80, worldMs > 80]).toEqual([region, true, true, true]);
   }
 }
 

@@ -29,6 +29,8 @@ export const settings: readonly Setting[] = [0.001, 0.01].flatMap((loss) => [
 export interface Stalls {
   /** Share of the time in which a group waits, on average. */
   readonly perGroup: number;
+  /** The same with everything said twice, as on paths that are known to lose. */
+  readonly twice: number;
   /** The same when all are in one stream. */
   readonly oneStream: number;
   /** By the model: a loss stalls its stream for 9/8 of a round trip, and losses come as they like. */
@@ -41,16 +43,24 @@ export function measureStalls(seed: number, setting: Setting, forMs: Millis): St
   const expected = (share: number): number => 1 - Math.exp(-stallsPerSecond * share * setting.rttMs / 1_000 * 9 / 8);
   return {
     perGroup: stalledShare(seed, setting, forMs, (group) => 2 + group * 2),
+    twice: stalledShare(seed, setting, forMs, (group) => 2 + group * 2, true),
     oneStream: stalledShare(seed, setting, forMs, () => 2),
     perGroupExpected: expected(1 / groups),
     oneStreamExpected: expected(1),
   };
 }
 
-function stalledShare(seed: number, { loss, rttMs, packetsPerSecond }: Setting, forMs: Millis, laneOf: (group: number) => number): number {
+function stalledShare(
+  seed: number,
+  { loss, rttMs, packetsPerSecond }: Setting,
+  forMs: Millis,
+  laneOf: (group: number) => number,
+  twice = false,
+): number {
   const net = new Net(seed);
   const delayMs = rttMs / 2;
   const { a, b } = pair(net, { delayMs, loss, bytesPerMs: Infinity }, { delayMs, bytesPerMs: Infinity }, () => new OpenWindow());
+  a.connection.sayTwice(twice);
   const lanes = new Map<number, Lane>();
   b.onStream = (stream, bytes) => lanes.get(stream)!.arrived(bytes.byteLength, net.now);
   const everyMs = 1_000 / packetsPerSecond;
@@ -119,12 +129,17 @@ class OpenWindow implements Congestion {
 export function stallLines(seed: number, size: Size): string[] {
   const percent = (share: number): string => `${(share * 100).toFixed(2)} %`.padStart(9);
   return [
-    "loss   | RTT, packets/s   | a lane each: measured, model | one stream: measured, model | times less",
+    "loss   | RTT, packets/s   | a lane each: measured, model | one stream: measured, model | times less |     twice | times less",
     ...settings.map((setting) => {
-      const { perGroup, oneStream, perGroupExpected, oneStreamExpected } = measureStalls(seed, setting, size === "full" ? 200_000 : 20_000);
+      const { perGroup, twice, oneStream, perGroupExpected, oneStreamExpected } = measureStalls(
+        seed,
+        setting,
+        size === "full" ? 200_000 : 20_000,
+      );
+      const times = (share: number): string => (oneStream / share).toFixed(1).padStart(10);
       const path = `${String(setting.rttMs).padStart(3)} ms, ${String(setting.packetsPerSecond).padStart(4)}/s`;
       return `${(setting.loss * 100).toFixed(1)} % | ${path.padEnd(16)} | ${percent(perGroup)} ${percent(perGroupExpected)} | ` +
-        `${percent(oneStream)} ${percent(oneStreamExpected)} | ${(oneStream / perGroup).toFixed(1)}`;
+        `${percent(oneStream)} ${percent(oneStreamExpected)} | ${times(perGroup)} | ${percent(twice)} | ${times(twice)}`;
     }),
   ];
 }

@@ -19,11 +19,12 @@ suite("links over UDP", () => {
 suite("groups on one lossy link", () => {
   for (const setting of settings.filter(({ loss, packetsPerSecond }) => loss === 0.01 && packetsPerSecond === 500)) {
     test(`wait as long as losses of their own make them, at ${setting.rttMs} ms`, () => {
-      const { perGroup, perGroupExpected, oneStream } = measureStalls(seed, setting, 40_000);
+      const { perGroup, perGroupExpected, twice, oneStream } = measureStalls(seed, setting, 40_000);
       expect(perGroup / perGroupExpected).toBeGreaterThan(1 / 1.5);
       expect(perGroup / perGroupExpected).toBeLessThan(1.5);
       // Of a stream that all share most of the time is gone at 150 ms, so that less than eight times as much can be.
       expect(oneStream / perGroup).toBeGreaterThan(4);
+      expect(oneStream / twice).toBeGreaterThan(50);
     }, 60_000);
   }
 });

@@ -19,6 +19,7 @@ import type { PacketProtection } from "./protection.ts";
 import { Recovery, type SentPacket } from "./recovery.ts";
 import { type StreamEvents, Streams } from "./streams.ts";
 import type { TraceEvent } from "./trace.ts";
+import { Twice } from "./twice.ts";
 
 export type { Address };
 
@@ -91,6 +92,7 @@ export class Connection {
   readonly #recovery: Recovery;
   readonly #streams: Streams;
   readonly #datagrams: Datagrams = new Datagrams();
+  readonly #twice: Twice = new Twice();
   readonly #mtu: Mtu;
   readonly #paths: Paths;
   readonly #outgoing: Outgoing;
@@ -141,6 +143,7 @@ export class Connection {
         acks: this.#acks,
         recovery: this.#recovery,
         streams: this.#streams,
+        twice: this.#twice,
         datagrams: this.#datagrams,
         mtu: this.#mtu,
         paths: this.#paths,
@@ -211,6 +214,11 @@ export class Connection {
     return this.#streams.write(stream, bytes);
   }
 
+  /** Whether what orders is to be said twice from now on. */
+  sayTwice(on: boolean): void {
+    this.#twice.on = on;
+  }
+
   /** False: longer than fits into a packet now, or the queue is full. */
   datagram(bytes: Uint8Array, options: DatagramOptions = {}): boolean {
     if (this.#closed !== null || bytes.byteLength > this.datagramBytesMax) return false;
@@ -235,6 +243,7 @@ export class Connection {
       this.#keepAliveAt,
       this.#recovery.timerAt,
       this.#acks.dueAt,
+      this.#twice.dueAt,
       this.#outgoing.pacedAt,
       this.#paths.challengeAt,
       probeAt,

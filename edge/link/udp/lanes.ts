@@ -52,5 +52,9 @@ export class Lanes {
 }
 
 function classOf(stream: number): 0 | 1 | 2 {
-  return stream === 0 ? 0 : stream % 2 === 0 ? 1 : 2;
+  return stream === 0 ? 0 : isBulk(stream) ? 2 : 1;
+}
+
+export function isBulk(stream: number): boolean {
+  return stream % 2 === 1;
 }

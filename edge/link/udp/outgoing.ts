@@ -16,6 +16,7 @@ import type { Recovery } from "./recovery.ts";
 import type { Piece } from "./send_stream.ts";
 import type { Streams } from "./streams.ts";
 import type { TraceEvent } from "./trace.ts";
+import type { Twice } from "./twice.ts";
 
 /** Whoever only acknowledges is never acknowledged, and would keep all it sent in mind: now and then it asks for it. */
 const acksOnlyMax = 32;
@@ -32,6 +33,7 @@ export interface Parts {
   readonly acks: Acks;
   readonly recovery: Recovery;
   readonly streams: Streams;
+  readonly twice: Twice;
   readonly datagrams: Datagrams;
   readonly mtu: Mtu;
   readonly paths: Paths;
@@ -80,7 +82,7 @@ export class Outgoing {
   }
 
   take(now: Millis): Datagram | null {
-    const { acks, mtu, paths, recovery } = this.#parts;
+    const { acks, mtu, paths, recovery, streams, twice } = this.#parts;
     this.pacedAt = Infinity;
     if (!paths.validated) return null;
     const path = this.#takePath(now);
@@ -90,6 +92,7 @@ export class Outgoing {
       this.ping = true;
       return this.#fill(true, now);
     }
+    streams.lost(twice.take(streams.ready, now), none);
     if (this.#mayFill(now)) {
       const packet = this.#fill(true, now);
       if (packet !== null) return packet;
@@ -212,7 +215,7 @@ export class Outgoing {
     readonly windows?: readonly number[];
     readonly probeBytes?: number;
   }): Datagram {
-    const { protection, recovery, pacer, paths } = this.#parts;
+    const { protection, recovery, pacer, paths, twice, mtu } = this.#parts;
     const { now, eliciting, to = paths.address, ackLargest = -1, pieces = none, windows = none, probeBytes = 0 } = packet;
     this.#untilSkip -= 1;
     if (this.#untilSkip <= 0) {
@@ -224,6 +227,7 @@ export class Outgoing {
     const bytes = protection.seal(number, this.#writer.view());
     this.#keyAge.sealed(bytes.byteLength);
     recovery.sent({ number, sentAt: now, bytes: bytes.byteLength, eliciting, ackLargest, pieces, windows, probeBytes });
+    twice.sent(pieces, mtu.bytes, recovery.rtt.smoothedMs, now);
     if (eliciting) this.lastElicitingAt = now;
     if (eliciting && probeBytes === 0) pacer.sent(bytes.byteLength);
     this.packets += 1;

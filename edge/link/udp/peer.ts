@@ -85,7 +85,7 @@ export class UdpPeer {
     return this.#pulse;
   }
 
-  /** Words are to be said twice. */
+  /** What is small and urgent is to be said twice. */
   get isLossy(): boolean {
     return this.#pulse !== null && isWorthRepeating(this.#pulse);
   }
@@ -144,6 +144,7 @@ export class UdpPeer {
     if (this.#pulse === null) return false;
     const wasSilent = this.#pulse.silent;
     this.#pulse.feel(this.#connection!.stats(), this.#now());
+    this.#connection!.sayTwice(this.isLossy);
     if (this.#pulse.silent === wasSilent) return false;
     if (wasSilent) {
       this.#openSince = this.#now();

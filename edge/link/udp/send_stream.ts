@@ -11,6 +11,8 @@ export interface Piece {
   readonly stream: SendStream;
   readonly start: number;
   readonly end: number;
+  /** Said for the first time. */
+  readonly isNew: boolean;
 }
 
 /** Unsent bytes at which a writer is asked to wait, and at which it is called back. */
@@ -66,7 +68,7 @@ export class SendStream {
   }
 
   /** One STREAM frame, lost bytes first; null if nothing can leave or nothing fits. A new piece uses up credit of the connection. */
-  fill(writer: FrameWriter, credit: number): { readonly piece: Piece; readonly isNew: boolean } | null {
+  fill(writer: FrameWriter, credit: number): Piece | null {
     const isNew = this.#again.count === 0;
     const start = isNew ? this.#sent : this.#again.starts[0]!;
     const stop = isNew ? Math.min(this.#end, this.limit, this.#sent + credit) : this.#again.ends[0]!;
@@ -80,7 +82,7 @@ export class SendStream {
     this.#copy(writer, start, end, isNew);
     if (isNew) this.#sent = end;
     else this.#again.remove(start, end);
-    return { piece: { stream: this, start, end }, isNew };
+    return { stream: this, start, end, isNew };
   }
 
   acked(start: number, end: number): void {

@@ -76,8 +76,8 @@ export class Streams {
       this.#announce(id, writer);
     }
     for (let stream = this.#lanes.shift(); stream !== null; stream = this.#lanes.shift()) {
-      const filled = stream.fill(writer, this.#sendLimit - this.#sent);
-      if (filled === null) {
+      const piece = stream.fill(writer, this.#sendLimit - this.#sent);
+      if (piece === null) {
         // Full, or held back by credit: then the peer's WINDOW schedules it again.
         if (!stream.ready(this.#sendLimit - this.#sent)) {
           if (stream.unsentBytes > 0) this.#held.add(stream);
@@ -86,9 +86,8 @@ export class Streams {
         this.#lanes.unshift(stream);
         return;
       }
-      const { piece, isNew } = filled;
       pieces.push(piece);
-      if (isNew) this.#sent += piece.end - piece.start;
+      if (piece.isNew) this.#sent += piece.end - piece.start;
       else this.retransmittedBytes += piece.end - piece.start;
       this.#schedule(stream);
       if (stream.waited && stream.unsentBytes <= lowWaterBytes) {

@@ -157,7 +157,7 @@ describe("a sending stream", () => {
     while (one.unackedBytes > 0) {
       const writer = new FrameWriter(30 + random.below(20));
       const filled = one.fill(writer, 1_000);
-      if (filled !== null) open.push([filled.piece.start, filled.piece.end]);
+      if (filled !== null) open.push([filled.start, filled.end]);
       if (filled !== null && random.chance(0.7)) continue;
       const [start, end] = open.splice(random.below(open.length), 1)[0]!;
       if (random.chance(0.3)) one.lost(start, end);
