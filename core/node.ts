@@ -107,11 +107,11 @@ export class CoreNode {
   /**
    * Before the first step: this node may have said more than its records tell (they were damaged, or are gone). It votes
    * again once it has heard the others, as a node without memory does; in a group that is new, once its journal says besides
-   * that this need not be done again.
+   * that this need not be done again. `lost`: there were others than these records, so to this node no group is new.
    */
-  forget(): void {
+  forget(lost: boolean): void {
     assert(!this.#started, "Cannot forget: the node has been stepped");
-    for (const group of this.#groups.values()) group.voting = group.isAcceptor && group.spec.acceptors.length === 1;
+    for (const group of this.#groups.values()) group.forget(lost);
   }
 
   /** It has heard what it needs in every group, and the journal may say so. */

@@ -61,6 +61,8 @@ export type OuterRule =
   /** Every replica remembers what became of a command with a key, and for long enough that it is not made again. */
   | "session-everywhere"
   | "session-long"
+  /** Whoever listens hears a message with a key once, however often it was ordered. */
+  | "message-once"
   /** A node answers the commands of this process, not those of its last. */
   | "own-life"
   /** A linearizable read waits for its confirmation; a scan for that of each partition; a session read for its position. */

@@ -24,6 +24,8 @@ export interface RoleChange {
 export interface GroupView {
   readonly group: GroupId;
   readonly voting: boolean;
+  /** Acceptors that have forgotten what they promised, where the others cannot begin a ballot without them: nobody will ever coordinate. */
+  readonly forgetful: readonly NodeId[];
   readonly promised: Ballot;
   /** The ballot whose log this is, its decided base and its `start` entry. */
   readonly logBallot: Ballot;

@@ -16,10 +16,11 @@ import type {
   Kv,
   Log,
   LogInfo,
+  Multicasted,
   ReadOptions,
   Value,
 } from "../services/api.ts";
-import { refuseIdempotencyKey, whyNotMulticast } from "../services/idempotency.ts";
+import { replayedIn, writeOf } from "./client/again.ts";
 import { follow } from "./client/follow.ts";
 import { contentOf, messageOf, numberOf, parseDocument, textOf } from "./client/items.ts";
 import { callOf, documentIn, RemoteKv } from "./client/kv.ts";
@@ -72,17 +73,16 @@ class RemoteCarillon implements Carillon {
     return appendToSeveral(this.#transport, logs, values, options);
   }
 
-  async multicast(groups: readonly string[], value: Value, options: CallOptions = {}): Promise<{ readonly position: string }> {
-    refuseIdempotencyKey(options, "multicast", whyNotMulticast);
+  async multicast(groups: readonly string[], value: Value, options: IdempotentOptions = {}): Promise<Multicasted> {
     const { type, bytes } = contentOf(value);
     const reply = await this.#transport.call({
       method: "POST",
       path: `/v1/multicast?groups=${namesOf(groups)}`,
       headers: type === "" ? {} : { "content-type": type },
       body: bytes,
-      ...callOf(options),
+      ...writeOf(options),
     });
-    return { position: textOf(documentIn(reply), "position") };
+    return { position: textOf(documentIn(reply), "position"), ...replayedIn(reply) };
   }
 
   async *deliveries(

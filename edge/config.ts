@@ -9,7 +9,7 @@ import { parse, TomlError } from "smol-toml";
 import type { Durability } from "../core/node.ts";
 import { parseTopology, type TopologyInput } from "../core/topology.ts";
 import { Partitions } from "../services/partitions.ts";
-import { type NodeKeys, readKeys, withoutKeys } from "./config/keys.ts";
+import { checkJoins, type NodeKeys, readKeys, withoutKeys } from "./config/keys.ts";
 import { type Address, asAddress, asTable, formatAddress, isLoopback, onlyKeys, refuse, type Table } from "./config/read.ts";
 import { settings } from "./config/settings.ts";
 import { checkDelays, type NodeInput, readDelays, readGroups, readNodes } from "./config/tables.ts";
@@ -34,9 +34,14 @@ export interface Config {
   readonly http: Address;
   /** Null: a node alone, without peers. */
   readonly link: Address | null;
-  readonly token: string | null;
+  /** What users must send; none: nothing is asked for. */
+  readonly tokens: readonly string[];
+  /** The files some of them were read from. */
+  readonly tokenFiles: readonly string[];
   /** File with this node's private keys. */
   readonly keyFile: string;
+  /** File with its join token; of use while a token is what lists it. */
+  readonly joinFile: string;
   /** Public keys of the nodes that have any, by name. */
   readonly keys: NodeKeys;
   readonly links: LinkSettings;
@@ -82,8 +87,10 @@ export function loadConfig(sources: ConfigSources): Config {
     data: values.text("node.data"),
     http: values.address("listen.http"),
     link,
-    token: values.secret("listen.token"),
+    tokens: values.secrets("listen.token"),
+    tokenFiles: values.secretFiles("listen.token"),
     keyFile: keyFileOf(values),
+    joinFile: inData(values, "node.join", "join.token"),
     keys,
     links: {
       driver: values.text("link.driver") as LinkSettings["driver"],
@@ -111,7 +118,8 @@ export function checkSafety(config: Config, insecure: boolean): void {
         `run "carillon init" on each and paste ${line} key = "ck1_…"`,
     );
   }
-  if (!insecure && !isLoopback(config.http.host) && config.token === null) {
+  checkJoins(config.keys, config.links.driver);
+  if (!insecure && !isLoopback(config.http.host) && config.tokens.length === 0) {
     refuse(
       `listen.http ${formatAddress(config.http)}: anybody who reaches it could read and write everything; ` +
         `set listen.token, listen on 127.0.0.1, or say --insecure`,
@@ -139,7 +147,7 @@ function readFile(file: ConfigSources["file"]): Table {
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
     refuse(
-      `${file.path}, line ${error.line}, column ${error.column}: ${error.message.split("\n")[0]}\n${error.codeblock.trimEnd()}`,
+      `${file.path}, line ${error.line}, column ${error.column}: ${error.message.split("\n")[0]}\n${withoutTokens(error.codeblock)}`,
       error,
     );
   }
@@ -157,6 +165,11 @@ function readFile(file: ConfigSources["file"]): Table {
     onlyKeys(written, keys, `${file.path}, [${section}]`);
   }
   return table;
+}
+
+/** What is shown of a file around a slip may be next to its secrets. */
+function withoutTokens(lines: string): string {
+  return lines.trimEnd().replace(/(\btoken\b\s*=).*/g, "$1 ***");
 }
 
 /** What a node is by itself, before any file lists it: for who makes its key. */
@@ -198,7 +211,12 @@ function asSeen({ host, port }: Address, name: string): Address {
 }
 
 function keyFileOf(values: Values): string {
-  return values.optional("node.key") ?? `${values.text("node.data").replace(/\/+$/, "")}/node.key`;
+  return inData(values, "node.key", "node.key");
+}
+
+/** A file that is in the data directory unless its setting says where else. */
+function inData(values: Values, setting: string, file: string): string {
+  return values.optional(setting) ?? `${values.text("node.data").replace(/\/+$/, "")}/${file}`;
 }
 
 const mtuBytesMin = 1_200;

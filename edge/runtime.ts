@@ -149,7 +149,14 @@ export interface Runtime {
   collectGarbage(): void;
 }
 
+const wallBeginsAt = 1_704_067_200_000;
+
 /** Microseconds since 2024-01-01T00:00Z, from milliseconds since 1970. */
 export function wallMicros(unixMs: number): Micros {
-  return Math.round((unixMs - 1_704_067_200_000) * 1_000);
+  return Math.round((unixMs - wallBeginsAt) * 1_000);
+}
+
+/** The other way round. */
+export function unixMillis(wall: Micros): number {
+  return wallBeginsAt + wall / 1_000;
 }

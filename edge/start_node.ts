@@ -139,7 +139,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       core = newCore();
       return journal.quarantine();
     });
-    if (recovery.rejoining) core.forget();
+    if (recovery.rejoining) core.forget(recovery.lost);
     for (const { id } of topology.groups) core.restoreTrimmed(id, journal.oldest(id) - 1);
     tell(recovery, options);
     const started = new Host({

@@ -237,6 +237,12 @@ export interface Log {
   trim(offset: number, options?: IdempotentOptions): Promise<LogInfo & { readonly replayed?: true }>;
 }
 
+/** A message has its place in the order. */
+export interface Multicasted {
+  readonly position: Version;
+  readonly replayed?: true;
+}
+
 export interface Delivered {
   readonly position: Version;
   /** Names of the groups it was sent to. */
@@ -312,8 +318,11 @@ export interface Carillon extends AsyncDisposable {
   logs(options?: ReadOptions): Promise<readonly LogInfo[]>;
   /** One batch to several logs, atomically; order of results is that of `logs`. Throws `no-spanning-group`. */
   append(logs: readonly string[], values: readonly Value[], options?: IdempotentOptions): Promise<readonly Appended[]>;
-  /** Names of groups; several go through a group that spans them, or throw `no-spanning-group`. */
-  multicast(groups: readonly string[], value: Value, options?: CallOptions): Promise<{ readonly position: Version }>;
+  /**
+   * Names of groups; several go through a group that spans them, or throw `no-spanning-group`. With a key, whoever listens hears the
+   * message once, however often it is sent.
+   */
+  multicast(groups: readonly string[], value: Value, options?: IdempotentOptions): Promise<Multicasted>;
   /** Messages to any of `groups` in merged order. `after`: a position, or absent for "from now on", or "start". */
   deliveries(
     groups: readonly string[],

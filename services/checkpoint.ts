@@ -23,7 +23,7 @@ export interface Section {
   readonly state: State;
 }
 
-const version = 1;
+const version = 2;
 const headBytes = 3;
 
 export class CheckpointItems implements Items {

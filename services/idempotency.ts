@@ -24,7 +24,6 @@ export function replayed(reply: { readonly replayed?: true }): { readonly replay
   return reply.replayed ? { replayed: true } : {};
 }
 
-export const whyNotMulticast = "messages are delivered as often as they are sent";
 export const whyNotCreate = "creating a log that exists is harmless as it is";
 export const whyNotDeleteNothing = "deleting what must not exist changes nothing";
 

@@ -36,6 +36,8 @@ export interface Machine extends Partial<State> {
   apply(position: Position, reader: Reader, reply: boolean): object | null;
   /** Absent where no command may carry a key. */
   readonly outcomes?: Outcomes;
+  /** Instead of `apply`, for a command under a key that had been used. */
+  passOver?(position: Position): void;
   /** A hash of the whole state. */
   digest(): string;
 }

@@ -276,7 +276,10 @@ export class Replica {
         sessions.keep(key, { fingerprint, position, outcome: result === null ? "" : machine!.outcomes!.write(result) });
       }
       if (ours && result !== null) this.#requests.settle(request, { position, result } satisfies Reply<object>, this.home);
-    } else if (ours && before.fingerprint !== fingerprint) {
+      return;
+    }
+    machine?.passOver?.(position);
+    if (ours && before.fingerprint !== fingerprint) {
       this.#requests.fail(request, keyReused(key));
     } else if (ours && before.outcome !== "") {
       const result = machine!.outcomes!.read(this.#reader.reset(binaryBytes(before.outcome)));

@@ -45,7 +45,7 @@ export class Replicas {
   readonly kvs = new Map<GroupId, Hosted<KvMachine>>();
   readonly logs = new Map<GroupId, Hosted<LogMachine>>();
   readonly catalogs = new Map<GroupId, Hosted<Catalog>>();
-  readonly #bases = new Map<GroupId, Replica>();
+  readonly #messages = new Map<GroupId, Hosted<MulticastMachine>>();
   readonly #orderer: Orderer;
   readonly #requests: Requests;
   readonly #limits: { readonly historyBytes: number };
@@ -83,8 +83,8 @@ export class Replicas {
     return this.catalogs.get(group.id) ?? this.#missing(group.id);
   }
 
-  base(group: GroupId): Replica {
-    return this.#bases.get(group) ?? this.#missing(group);
+  messages(group: GroupId): Hosted<MulticastMachine> {
+    return this.#messages.get(group) ?? this.#missing(group);
   }
 
   /** The furthest any of them is. */
@@ -102,8 +102,9 @@ export class Replicas {
     add("kv", this.kvs);
     add("log", this.logs);
     add("catalog", this.catalogs);
+    add("messages", this.#messages);
     for (const replica of this.all) {
-      const base = this.#bases.get(replica.home) === replica;
+      const base = this.#messages.get(replica.home)?.replica === replica;
       digests[`${groupById(this.#orderer.topology, replica.home).name}/${base ? "sessions" : "log-sessions"}`] = replica.sessionsDigest();
     }
     return digests;
@@ -142,8 +143,9 @@ export class Replicas {
     const apart = reaching.length > 1;
 
     // In the order of the service numbers.
-    const replica = this.#add(group.name, group.id, [group.id], [kv, apart ? null : log, new MulticastMachine(), catalog]);
-    this.#bases.set(group.id, replica);
+    const messages = new MulticastMachine(this.#without);
+    const replica = this.#add(group.name, group.id, [group.id], [kv, apart ? null : log, messages, catalog]);
+    this.#messages.set(group.id, { replica, machine: messages });
     if (kv !== null) this.kvs.set(group.id, { replica, machine: kv });
     if (catalog !== null) this.catalogs.set(group.id, { replica, machine: catalog });
     if (log !== null) {

@@ -55,6 +55,8 @@ export class Group {
   readonly restart: Restart;
   /** What this node holds in its journal counts, and an empty one was not wiped. */
   readonly #remembers: boolean;
+  /** It had a past that is gone, so the group is not new even if nobody else knows of one: they may have lost theirs too. */
+  #lost = false;
   /** Nobody has ever promised anything, by the word of all acceptors: it may vote once its journal says so. */
   isNew = false;
   readonly #beats = new Map<NodeId, Beat>();
@@ -171,6 +173,7 @@ export class Group {
    *  - an old promise to a candidate is known by that candidate's own promise.
    * If it coordinated itself, the others must begin a new ballot first. If nobody ever promised anything, it may begin: at once
    * without a journal, else when that says so: then whoever promises first has the word of as many as a ballot takes that their next lives vote too.
+   * But not one that knows it has lost something: if all have, nobody knows of a past any more, and there was one.
    */
   #remember(from: NodeId, beat: Beat): void {
     if (!this.spec.acceptors.includes(from) || this.context.peers.heardUsAt(from) === -Infinity) return;
@@ -178,7 +181,7 @@ export class Group {
     if (beat.coordinates > this.#guide.ballot) this.#guide = { ballot: beat.coordinates, last: beat.last };
     if (this.#witnesses.size < this.spec.acceptors.length - 1) return;
     let promised: Ballot = 0;
-    let fresh = true;
+    let fresh = !this.#lost;
     for (const witness of this.#witnesses.values()) {
       promised = Math.max(promised, witness.promised);
       fresh = fresh && witness.promised === 0 && witness.last === 0;
@@ -191,12 +194,31 @@ export class Group {
     this.voting = true;
   }
 
+  /** Before the first step: see `CoreNode.forget`. */
+  forget(lost: boolean): void {
+    this.#lost = lost;
+    this.voting = this.isAcceptor && this.spec.acceptors.length === 1;
+  }
+
   /** The journal says that the next life need not hear the others first. */
   begin(): void {
     if (this.voting || !this.isNew) return;
     this.isNew = false;
     this.voting = true;
     this.node.beatNow();
+  }
+
+  /**
+   * Who has forgotten waits for a coordinator, and a coordinator for as many as a ballot takes that have not. Where nobody has promised
+   * anything they are about to begin.
+   */
+  get #forgetful(): NodeId[] {
+    const { acceptors, q1 } = this.spec;
+    if (this.election.leader !== 0) return [];
+    const forgetful = acceptors.filter((node) => node === this.context.self ? !this.voting : this.beatOf(node)?.voting === false);
+    if (acceptors.length - forgetful.length >= q1) return [];
+    const promised = [this.acceptor.promised, ...acceptors.map((node) => this.beatOf(node)?.promised ?? 0)];
+    return Math.max(...promised) > 0 ? forgetful : [];
   }
 
   /** What this node says of itself in the group; also its own word to its own frontier. */
@@ -293,6 +315,7 @@ export class Group {
     return {
       group: this.id,
       voting: this.voting && this.isAcceptor,
+      forgetful: this.#forgetful,
       promised: acceptor.promised,
       logBallot: log.ballot,
       start: log.start,

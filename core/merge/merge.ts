@@ -218,25 +218,26 @@ export class Merge {
 
   /** The first position not before every other source's next command; null if some source may still bring one before `key`. */
   #limit(best: Source, key: Position): Position | null {
-    let limit: Position = { major: Infinity, group: 0, minor: 0 };
+    let limit: Position | null = { major: Infinity, group: 0, minor: 0 };
     for (const source of this.#sources) {
       if (source === best) continue;
-      const next = source.head ? this.#key(source) : source.group.nextUnknown();
-      if (this.#context.without.has("tie-by-group") ? next.major < key.major : comparePositions(next, key) <= 0) {
-        this.#blockedOn = source.group.id;
-        return null;
-      }
-      if (comparePositions(next, limit) < 0) limit = next;
+      limit = this.#nearer(limit, key, source.group, source.head ? this.#key(source) : source.group.nextUnknown());
+      if (limit === null) return null;
     }
     for (const group of best.abreast) {
-      const next = group.nextUnknown();
-      if (comparePositions(next, key) <= 0) {
-        this.#blockedOn = group.id;
-        return null;
-      }
-      if (comparePositions(next, limit) < 0) limit = next;
+      limit = this.#nearer(limit, key, group, group.nextUnknown());
+      if (limit === null) return null;
     }
     return limit;
+  }
+
+  /** The nearer of `limit` and what comes `next` in the group; null, and it is waited for, if that may come before `key`. */
+  #nearer(limit: Position, key: Position, group: Group, next: Position): Position | null {
+    if (this.#context.without.has("tie-by-group") ? next.major < key.major : comparePositions(next, key) <= 0) {
+      this.#blockedOn = group.id;
+      return null;
+    }
+    return comparePositions(next, limit) < 0 ? next : limit;
   }
 
   #deliver(source: Source, limit: Position): void {

@@ -4,7 +4,7 @@
  */
 import { CarillonError } from "../../core/errors.ts";
 import type { GroupId, Millis, NodeId } from "../../core/ids.ts";
-import { comparePositions, formatPosition, type Position } from "../../core/position.ts";
+import { comparePositions, formatPosition } from "../../core/position.ts";
 import { groupById, type Topology } from "../../core/topology.ts";
 import type { Replica, ReplicaRestore } from "../../services/replica.ts";
 import type { Clock } from "../runtime.ts";
@@ -20,6 +20,8 @@ export interface CheckpointLimits {
   readonly everyBytes: number;
   /** And after so long, if anything has. */
   readonly everyMs: Millis;
+  /** No sooner than so long after the last, because a peer needs a newer one. */
+  readonly wantedMs: Millis;
   /** How often it is looked whether one is due. */
   readonly lookMs: Millis;
   /** Of a peer's, per second: taking it over must not hurt the service of others. */
@@ -35,6 +37,7 @@ export interface CheckpointLimits {
 export const defaultCheckpointLimits: CheckpointLimits = {
   everyBytes: 64 << 20,
   everyMs: 600_000,
+  wantedMs: 10_000,
   lookMs: 1_000,
   bytesPerSecond: 32 << 20,
   answerMs: 2_000,
@@ -113,15 +116,19 @@ export class Checkpoints {
       made: 0,
       installed: 0,
       busy: false,
+      wanted: false,
     }));
-    this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits });
+    const onUnhelped = (name: string): void => {
+      for (const kept of this.#kept) if (kept.replica.name === name) kept.wanted = true;
+    };
+    this.#exchange = new Exchange({ self, store: this.#store, node, clock, limits: this.#limits, onUnhelped });
     node.onMessage = (from: NodeId, message: CheckpointMessage) => this.#exchange.onMessage(from, message);
     node.onBehind = (group) => this.#onBehind(group);
   }
 
   /** Puts every replica where its newest readable checkpoint was. Before the replicas are started. */
   async restore(): Promise<void> {
-    await this.#store.open();
+    await this.#store.open(this.#kept.map(({ replica }) => replica.name));
     for (const kept of this.#kept) {
       for (const stored of this.#store.of(kept.replica.name)) {
         if (kept.head === null) await this.#restore(kept, stored);
@@ -141,7 +148,7 @@ export class Checkpoints {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancel();
-    this.#exchange.close();
+    await this.#exchange.close();
     await this.#round;
   }
 
@@ -180,6 +187,7 @@ export class Checkpoints {
 
   #isDue(kept: Kept): boolean {
     const { clock, node } = this.#options;
+    if (kept.wanted && clock.now().mono >= kept.madeAt + this.#limits.wantedMs) return true;
     const bytes = node.journalStats().bytesWritten - kept.bytesBefore;
     return bytes >= Math.max(this.#limits.everyBytes, kept.fileBytes / 2) || clock.now().mono >= kept.madeAt + this.#limits.everyMs;
   }
@@ -190,6 +198,7 @@ export class Checkpoints {
     for (const kept of this.#kept) {
       if (this.#closed || kept.busy || !isDue(kept)) continue;
       kept.busy = true;
+      kept.wanted = false;
       try {
         any = await this.#write(kept) || any;
       } catch (error) {
@@ -315,18 +324,20 @@ export class Checkpoints {
 
   async #tryToTake(kept: Kept): Promise<boolean> {
     const { replica, members } = kept;
-    const newer = (position: Position) => comparePositions(position, replica.applied) > 0;
-    const own = this.#store.of(replica.name).find(({ position }) => newer(position));
-    const found = await this.#exchange.find(replica.name, members);
+    const own = this.#store.of(replica.name).find(({ position }) => comparePositions(position, replica.applied) > 0);
+    const found = await this.#exchange.find(replica.name, members, replica.applied);
     if (found === null) return false;
     if (own !== undefined && (found.best === null || comparePositions(own.position, found.best.position) >= 0)) {
       return await this.#restore(kept, own) && this.#goOn(kept);
     }
-    if (found.best === null || !newer(found.best.position)) return false;
+    if (found.best === null) return false;
     const part = await this.#exchange.download(replica.name, found.best);
     if (part === null || this.#closed) return false;
     const stored = await this.#store.adopt(part, replica.name, found.best.position);
-    if (!await this.#restore(kept, stored)) return false;
+    if (!await this.#restore(kept, stored)) {
+      if (!this.#store.of(replica.name).includes(stored)) this.#exchange.distrust(replica.name, found.best);
+      return false;
+    }
     kept.installed++;
     this.#options.log(`Replica "${replica.name}" goes on from a checkpoint of another node, at ${formatPosition(stored.position)}`);
     return this.#goOn(kept);

@@ -5,12 +5,13 @@
  */
 import type { GroupId, Instance, Millis, NodeId } from "../../core/ids.ts";
 import type { Offer, Piece, Pull, Seek } from "../../core/message.ts";
-import { comparePositions, type Position, start } from "../../core/position.ts";
+import { comparePositions, formatPosition, type Position, start } from "../../core/position.ts";
 import { majority } from "../../core/quorum.ts";
 import type { Clock } from "../runtime.ts";
 import type { Checkpointing, CheckpointMessage } from "../start_node.ts";
-import type { Head } from "./blocks.ts";
+import { blockHeaderBytes, contentBytes, type Head } from "./blocks.ts";
 import type { CheckpointLimits } from "./checkpoints.ts";
+import type { Part } from "./part.ts";
 import type { CheckpointStore, Stored } from "./store.ts";
 
 /** A checkpoint that peers have. */
@@ -26,6 +27,10 @@ const pieceBytes = 256 << 10;
 const windowPieces = 4;
 /** A piece that could not be had so many times in a row ends the attempt. */
 const failuresMax = 8;
+/** Files of peers that were not whole: remembered while there are few. */
+const spoiledMax = 64;
+/** Who asks so often in a row and takes nothing cannot go on from what is offered: it may lack more of the log than that goes back. */
+const seeksMax = 3;
 /** Whoever pulls will fetch what follows, and needs a while to begin. */
 const holdMs = 30_000;
 
@@ -39,6 +44,13 @@ export class Exchange {
   readonly #limits: CheckpointLimits;
   readonly #waiting = new Map<number, { readonly from: NodeId; readonly answer: (message: Answer | null) => void }>();
   readonly #holds = new Map<string, { readonly holder: number; cancel: () => void }>();
+  readonly #onUnhelped: (replica: string) => void;
+  /** Questions since a peer last took anything, by peer and replica. */
+  readonly #seeks = new Map<string, number>();
+  readonly #downloads = new Set<Promise<boolean>>();
+  readonly #spoiled = new Set<string>();
+  /** Ends of the waits between pieces. */
+  readonly #pauses = new Set<() => void>();
   #holders = 0;
   #request = 0;
   #closed = false;
@@ -51,12 +63,15 @@ export class Exchange {
     readonly node: Checkpointing;
     readonly clock: Clock;
     readonly limits: CheckpointLimits;
+    /** What is offered of this replica does not help a peer: it needs a newer one. */
+    readonly onUnhelped: (replica: string) => void;
   }) {
     this.#self = options.self;
     this.#store = options.store;
     this.#node = options.node;
     this.#clock = options.clock;
     this.#limits = options.limits;
+    this.#onUnhelped = options.onUnhelped;
   }
 
   onMessage(from: NodeId, message: CheckpointMessage): void {
@@ -75,73 +90,98 @@ export class Exchange {
     }
   }
 
-  close(): void {
+  /** Resolves when nobody writes to what is being fetched any more. */
+  async close(): Promise<void> {
     this.#closed = true;
     for (const { answer } of this.#waiting.values()) answer(null);
     for (const { cancel } of this.#holds.values()) cancel();
+    for (const end of this.#pauses) end();
+    await Promise.allSettled(this.#downloads);
   }
 
-  /** The newest that a majority of the members, this node included, can name; null if too few answered. */
-  async find(replica: string, members: readonly NodeId[]): Promise<{ readonly best: Found | null } | null> {
+  /** The newest, above a position, that a majority of the members, this node included, can name; null if too few answered. */
+  async find(replica: string, members: readonly NodeId[], above: Position): Promise<{ readonly best: Found | null } | null> {
     const peers = members.filter((node) => node !== this.#self);
     const answers = await Promise.all(peers.map((node) => this.#seek(node, replica)));
-    const offers = answers.flatMap((offer, at) => offer === null ? [] : [{ ...offer, node: peers[at]! }]);
-    if (offers.length + 1 < majority(members.length)) return null;
-    let best: Found | null = null;
-    for (const { node, position, bytes } of offers) {
-      if (bytes === 0) continue;
-      const order = best === null ? 1 : comparePositions(position, best.position);
-      if (order > 0) best = { position, bytes, sources: [node] };
-      // The same position at two nodes is the same state, and, if it also has the same size, the same file: the checksums tell.
-      else if (order === 0 && bytes === best!.bytes) best = { ...best!, sources: [...best!.sources, node] };
-    }
-    return { best };
+    if (answers.filter((offer) => offer !== null).length + 1 < majority(members.length)) return null;
+    const offers = answers.flatMap((offer, at) =>
+      offer === null || offer.bytes === 0 || comparePositions(offer.position, above) <= 0 ? [] : [{ ...offer, node: peers[at]! }]
+    );
+    const trusted = offers.filter(({ node, position }) => !this.#spoiled.has(fileOf(node, replica, position)));
+    return { best: newestOf(trusted) ?? newestOf(offers) };
   }
 
-  /** The whole file, not checked yet; null if it could not be had. */
-  async download(replica: string, found: Found): Promise<{ readonly name: string; readonly bytes: number } | null> {
-    const part = await this.#store.receive(replica, found.position);
-    const began = this.#clock.now().mono;
-    const pieces = Math.ceil(found.bytes / pieceBytes);
-    const coming: Promise<Uint8Array | null>[] = [];
-    try {
-      for (let at = 0, asked = 0; at < pieces; at++) {
-        for (; asked < pieces && asked < at + windowPieces; asked++) coming.push(this.#piece(replica, found, asked));
-        const bytes = await coming.shift()!;
-        if (bytes === null || this.#closed) {
-          await part.discard();
-          return null;
-        }
-        await part.append(bytes);
-        await this.#until(began + part.bytes / this.#limits.bytesPerSecond * 1_000);
-      }
-      return await part.finish();
-    } catch (error) {
-      await part.discard();
-      throw error;
-    }
+  /** What came was not whole: these nodes are asked again for this one only if nobody has another. */
+  distrust(replica: string, { position, sources }: Found): void {
+    if (this.#spoiled.size >= spoiledMax) this.#spoiled.clear();
+    for (const node of sources) this.#spoiled.add(fileOf(node, replica, position));
   }
 
-  /** Only the head of the newest that one of these nodes has; null if none could be had. */
-  async head(replica: string, members: readonly NodeId[]): Promise<Head | null> {
-    const found = await this.find(replica, members);
-    const best = found?.best ?? null;
-    if (best === null) return null;
-    const part = await this.download(replica, best);
-    if (part === null) return null;
-    try {
-      return await this.#store.head({ file: part.name, bytes: part.bytes });
-    } finally {
+  /** The whole file, not checked yet; null if it could not be had now: what has come is kept for the next try, or life. */
+  async download(replica: string, found: Found): Promise<Part | null> {
+    const part = await this.#store.receive(replica, found.position, found.bytes);
+    const whole = this.#fill(part, replica, found).catch(async (error) => {
       await this.#store.discard(part);
+      throw error;
+    });
+    this.#downloads.add(whole);
+    try {
+      return await whole ? await part.finish() : null;
+    } finally {
+      this.#downloads.delete(whole);
     }
+  }
+
+  /** Only the head of the newest that one of these nodes has, and nothing of its state; null if none could be had. */
+  async head(replica: string, members: readonly NodeId[]): Promise<Head | null> {
+    const best = (await this.find(replica, members, start))?.best ?? null;
+    if (best === null) return null;
+    const header = await this.#piece(replica, best, 0, blockHeaderBytes);
+    if (header === null) return null;
+    const block = new Uint8Array(blockHeaderBytes + contentBytes(header));
+    block.set(header);
+    for (let at = blockHeaderBytes; at < block.byteLength;) {
+      const bytes = await this.#piece(replica, best, at, Math.min(pieceBytes, block.byteLength - at));
+      if (bytes === null) return null;
+      block.set(bytes, at);
+      at += bytes.byteLength;
+    }
+    return this.#store.headOf(block);
+  }
+
+  /** False if it ended early. */
+  async #fill(part: Part, replica: string, found: Found): Promise<boolean> {
+    const before = part.bytes;
+    const began = this.#clock.now().mono;
+    const coming: Promise<Uint8Array | null>[] = [];
+    for (let asked = before; part.bytes < found.bytes;) {
+      while (coming.length < windowPieces && asked < found.bytes) {
+        const length = Math.min(pieceBytes, found.bytes - asked);
+        coming.push(this.#piece(replica, found, asked, length));
+        asked += length;
+      }
+      const bytes = await coming.shift()!;
+      if (bytes === null || this.#closed) {
+        await part.leave();
+        return false;
+      }
+      await part.append(bytes);
+      await this.#until(began + (part.bytes - before) / this.#limits.bytesPerSecond * 1_000);
+    }
+    return true;
   }
 
   #onSeek(from: NodeId, { request, replica }: Seek): void {
     const [newest] = this.#store.of(replica);
+    const asker = `${from} ${replica}`;
+    const seeks = (this.#seeks.get(asker) ?? 0) + 1;
+    this.#seeks.set(asker, seeks % seeksMax);
+    if (seeks === seeksMax) this.#onUnhelped(replica);
     this.#node.send(from, { kind: "offer", request, replica, position: newest?.position ?? start, bytes: newest?.bytes ?? 0 });
   }
 
   async #onPull(from: NodeId, { request, replica, position, offset, length }: Pull): Promise<void> {
+    this.#seeks.delete(`${from} ${replica}`);
     const stored = this.#store.of(replica).find((one) => comparePositions(one.position, position) === 0);
     const inside = stored !== undefined && offset < stored.bytes;
     let bytes = new Uint8Array(0);
@@ -175,11 +215,15 @@ export class Exchange {
     return answer?.kind === "offer" && answer.replica === replica ? answer : null;
   }
 
-  async #piece(replica: string, { position, bytes, sources }: Found, number: number): Promise<Uint8Array | null> {
-    const offset = number * pieceBytes;
-    const length = Math.min(pieceBytes, bytes - offset);
+  async #piece(
+    replica: string,
+    { position, sources }: Found,
+    offset: number,
+    length: number,
+  ): Promise<Uint8Array | null> {
+    const turn = Math.floor(offset / pieceBytes);
     for (let tries = 0; tries < failuresMax && !this.#closed; tries++) {
-      const node = sources[(number + tries) % sources.length]!;
+      const node = sources[(turn + tries) % sources.length]!;
       const answer = await this.#ask(node, (request) => ({ kind: "pull", request, replica, position, offset, length }));
       if (answer?.kind !== "piece") continue;
       // Nothing: it has made newer ones since and this one is gone.
@@ -205,9 +249,32 @@ export class Exchange {
   }
 
   #until(at: Millis): Promise<void> {
-    if (at <= this.#clock.now().mono) return Promise.resolve();
-    return new Promise((resolve) => this.#clock.wakeAt(at, resolve));
+    if (at <= this.#clock.now().mono || this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = (): void => {
+        cancel();
+        this.#pauses.delete(end);
+        resolve();
+      };
+      const cancel = this.#clock.wakeAt(at, end);
+      this.#pauses.add(end);
+    });
   }
+}
+
+function newestOf(offers: readonly (Offer & { readonly node: NodeId })[]): Found | null {
+  let best: Found | null = null;
+  for (const { node, position, bytes } of offers) {
+    const order = best === null ? 1 : comparePositions(position, best.position);
+    if (order > 0) best = { position, bytes, sources: [node] };
+    // The same position at two nodes is the same state, and, if it also has the same size, the same file: the checksums tell.
+    else if (order === 0 && bytes === best!.bytes) best = { ...best!, sources: [...best!.sources, node] };
+  }
+  return best;
+}
+
+function fileOf(node: NodeId, replica: string, position: Position): string {
+  return `${node} ${replica} ${formatPosition(position)}`;
 }
 
 function placeOf(group: GroupId, { instance }: { readonly instance: Instance }): { group: GroupId; instance: Instance } {

@@ -21,6 +21,8 @@ export interface Kept {
   made: number;
   installed: number;
   busy: boolean;
+  /** A peer needs a newer one than there is. */
+  wanted: boolean;
 }
 
 /** How far every replica that hears a group has gone durably twice over: the log behind the older of its two checkpoints is kept. */

@@ -3,10 +3,12 @@
  * and durable; of each replica the newest two are kept.
  */
 import type { Resume } from "../../core/effects.ts";
+import { CarillonError } from "../../core/errors.ts";
 import { comparePositions, formatPosition, parsePosition, type Position } from "../../core/position.ts";
 import { Writer } from "../codec/bytes.ts";
-import type { Disk, DiskFile } from "../runtime.ts";
+import type { Disk } from "../runtime.ts";
 import { blockHeaderBytes, bodyBytesMax, Chain, contentBytes, damaged, type Hash, type Head, readHead, writeHead } from "./blocks.ts";
+import { Part } from "./part.ts";
 
 /** Files, as far as checkpoints need them. */
 export type Files = Pick<Disk, "list" | "read" | "size" | "preallocate" | "open" | "remove" | "rename">;
@@ -19,19 +21,28 @@ export interface Stored {
 }
 
 const keptMax = 2;
-/** Written and not yet synced at most: a sync of much at once would hold up the journal's. */
-const syncEveryBytes = 4 << 20;
 /** What a restore reads at a time. */
 const readBytes = 1 << 20;
 
 const namePattern = /^checkpoint-([\w.-]+)-([0-9a-f]{20})$/;
+/** What is being fetched says how large it will be: with its position, that is whether it is the one that is offered. */
+const fetchedPattern = /^checkpoint-([\w.-]+)-([0-9a-f]{20})\.(\d+)\.part$/;
 const partPattern = /^checkpoint-.*\.part$/;
+
+/** Fetched in part, and left when its fetching ended early. */
+interface Fetched {
+  readonly replica: string;
+  readonly position: Position;
+  readonly name: string;
+}
 
 export class CheckpointStore {
   readonly #files: Files;
   readonly #cluster: string;
   readonly #hash: Hash;
   #all: Stored[] = [];
+  /** At most one of each replica. */
+  #fetched: Fetched[] = [];
 
   constructor(files: Files, cluster: string, hash: Hash) {
     this.#files = files;
@@ -39,13 +50,23 @@ export class CheckpointStore {
     this.#hash = hash;
   }
 
-  /** Finds what there is. What was being written when the process ended is removed. */
-  async open(): Promise<void> {
+  /** Finds what there is of these replicas. What was being written when the process ended is removed; what was being fetched is kept. */
+  async open(replicas: readonly string[]): Promise<void> {
     for (const file of await this.#files.list()) {
-      const match = namePattern.exec(file);
+      const match = namePattern.exec(file) ?? fetchedPattern.exec(file);
       const position = match === null ? null : parsePosition(match[2]!);
-      if (position !== null) this.#all.push({ replica: plain(match![1]!), position, file, bytes: await this.#files.size(file) });
+      const replica = match === null ? "" : plain(match[1]!);
+      if (position !== null && match![3] === undefined) {
+        this.#all.push({ replica, position, file, bytes: await this.#files.size(file) });
+      } else if (position !== null && replicas.includes(replica)) this.#fetched.push({ replica, position, name: file });
       else if (partPattern.test(file)) await this.#files.remove(file);
+    }
+    for (const replica of replicas) {
+      const [newest] = this.of(replica);
+      const useful = this.#fetched.filter((one) =>
+        one.replica === replica && (newest === undefined || comparePositions(one.position, newest.position) > 0)
+      );
+      await this.#dropFetched(replica, useful.at(-1)?.name);
     }
   }
 
@@ -61,7 +82,7 @@ export class CheckpointStore {
   /** Writes what `next` hands out until it says null, a block at a time. */
   async write(head: Omit<Head, "cluster">, next: () => Promise<Uint8Array | null>): Promise<Stored> {
     const file = fileName(head.replica, head.position);
-    const part = await Part.create(this.#files, file);
+    const part = await Part.create(this.#files, `${file}.part`);
     const chain = new Chain(this.#hash);
     try {
       const writer = new Writer();
@@ -80,24 +101,35 @@ export class CheckpointStore {
     return await this.adopt(await part.finish(), head.replica, head.position);
   }
 
-  /** For bytes that come from a peer: appended as they are, and `adopt`ed once they have been checked. */
-  receive(replica: string, position: Position): Promise<Part> {
-    return Part.create(this.#files, fileName(replica, position));
+  /**
+   * For a file of so many bytes that comes from peers: appended as they are, and `adopt`ed once all are there. What an earlier try, or
+   * life, has fetched of the same file is kept as far as its checksums are right; of another one it is removed.
+   */
+  async receive(replica: string, position: Position, bytes: number): Promise<Part> {
+    const name = `${fileName(replica, position)}.${bytes}.part`;
+    const known = this.#fetched.some((one) => one.name === name);
+    await this.#dropFetched(replica, name);
+    const whole = known ? await this.#wholeBytes(name, replica, position) : 0;
+    if (!known) this.#fetched.push({ replica, position, name });
+    return whole === 0 ? await Part.create(this.#files, name) : await Part.resume(this.#files, name, whole);
   }
 
-  /** The part becomes a checkpoint; older ones than the two newest go. */
+  /** The part becomes a checkpoint; older ones than the two newest go, and so does what was being fetched: it is not needed any more. */
   async adopt(part: { readonly name: string; readonly bytes: number }, replica: string, position: Position): Promise<Stored> {
     const file = fileName(replica, position);
     await this.#files.rename(part.name, file);
+    this.#fetched = this.#fetched.filter(({ name }) => name !== part.name);
     const stored = { replica, position, file, bytes: part.bytes };
     this.#all = [...this.#all.filter((one) => one.file !== file), stored];
     for (const old of this.of(replica).slice(keptMax)) await this.forget(old);
+    await this.#dropFetched(replica);
     return stored;
   }
 
-  /** What was received is of no use beyond what has been read of it. */
-  async discard(part: { readonly name: string }): Promise<void> {
-    await this.#files.remove(part.name);
+  /** What was fetched is of no use, or there is no room for it. */
+  async discard(part: Part): Promise<void> {
+    this.#fetched = this.#fetched.filter(({ name }) => name !== part.name);
+    await part.discard();
   }
 
   async forget(stored: Stored): Promise<void> {
@@ -127,10 +159,41 @@ export class CheckpointStore {
   }
 
   /** Only the head, checked. */
-  async head({ file, bytes }: Pick<Stored, "file" | "bytes">): Promise<Head> {
-    const block = await new Blocks(this.#files, file, bytes).next();
+  async head({ file, bytes }: Stored): Promise<Head> {
+    return this.headOf(await new Blocks(this.#files, file, bytes).next());
+  }
+
+  /** From the whole block that it is. Throws CarillonError `corrupt`. */
+  headOf(block: Uint8Array): Head {
     if (new Chain(this.#hash).check(block) !== "head") throw damaged("it does not begin with its head");
     return this.#ours(readHead(block.subarray(blockHeaderBytes)));
+  }
+
+  /** How many bytes of what was fetched are whole blocks of this checkpoint. */
+  async #wholeBytes(name: string, replica: string, position: Position): Promise<number> {
+    const blocks = new Blocks(this.#files, name, await this.#files.size(name));
+    const chain = new Chain(this.#hash);
+    let whole = 0;
+    try {
+      for (; !blocks.done; whole = blocks.at) {
+        const block = await blocks.next();
+        const kind = chain.check(block);
+        if (whole > 0) continue;
+        const head = kind === "head" ? this.#ours(readHead(block.subarray(blockHeaderBytes))) : null;
+        if (head?.replica !== replica || comparePositions(head.position, position) !== 0) return 0;
+      }
+    } catch (error) {
+      // What had not reached the disk when the power failed, or has been damaged since, is fetched again.
+      if (!(error instanceof CarillonError) || error.code !== "corrupt") throw error;
+    }
+    return whole;
+  }
+
+  /** Of one replica: everything, or everything else. */
+  async #dropFetched(replica: string, but?: string): Promise<void> {
+    const stale = this.#fetched.filter((one) => one.replica === replica && one.name !== but);
+    this.#fetched = this.#fetched.filter((one) => !stale.includes(one));
+    for (const { name } of stale) await this.#files.remove(name);
   }
 
   #ours(head: Head): Head {
@@ -142,52 +205,6 @@ export class CheckpointStore {
 /** How far a checkpoint goes in one group; undefined if its replica does not hear it. */
 export function resumeOf(groups: readonly Resume[], id: number): Resume | undefined {
   return groups.find(({ group }) => group === id);
-}
-
-/** A file on its way. */
-export class Part {
-  readonly name: string;
-  bytes = 0;
-  readonly #files: Files;
-  readonly #file: DiskFile;
-  #unsynced = 0;
-
-  private constructor(files: Files, name: string, file: DiskFile) {
-    this.#files = files;
-    this.name = name;
-    this.#file = file;
-  }
-
-  static async create(files: Files, file: string): Promise<Part> {
-    const name = `${file}.part`;
-    await files.preallocate(name, 0);
-    return new Part(files, name, await files.open(name));
-  }
-
-  async append(bytes: Uint8Array): Promise<void> {
-    await new Promise<void>((resolve, reject) =>
-      this.#file.write(this.bytes, bytes, (error) => error === null ? resolve() : reject(error))
-    );
-    this.bytes += bytes.byteLength;
-    this.#unsynced += bytes.byteLength;
-    if (this.#unsynced >= syncEveryBytes) await this.#sync();
-  }
-
-  async finish(): Promise<{ readonly name: string; readonly bytes: number }> {
-    await this.#sync();
-    await this.#file.close();
-    return this;
-  }
-
-  async discard(): Promise<void> {
-    await this.#file.close().catch(() => {});
-    await this.#files.remove(this.name).catch(() => {});
-  }
-
-  #sync(): Promise<void> {
-    this.#unsynced = 0;
-    return new Promise((resolve, reject) => this.#file.sync((error) => error === null ? resolve() : reject(error)));
-  }
 }
 
 /** Reads a file block by block. */
@@ -203,6 +220,11 @@ class Blocks {
     this.#files = files;
     this.#file = file;
     this.#size = size;
+  }
+
+  /** Behind the blocks that have been read. */
+  get at(): number {
+    return this.#at;
   }
 
   get done(): boolean {

@@ -2,16 +2,16 @@
 import type { DeliveryEvent } from "../../services/api.ts";
 import { onSignals } from "../runtime/system.ts";
 import { type Call, exits } from "./command.ts";
-import { timeoutOf, valueOf, withNode } from "./connect.ts";
+import { valueOf, withNode, writingOf } from "./connect.ts";
 import { payload, preview } from "./content.ts";
 
 export async function send(call: Call): Promise<number> {
   const [groups, operand] = call.operands as [string, string];
   const value = await valueOf(call, operand);
   return await withNode(call, async (carillon) => {
-    const { position } = await carillon.multicast(namesOf(call, groups), value, timeoutOf(call));
-    if (call.output.format !== "text") await call.output.json({ position });
-    else await call.output.line(position);
+    const sent = await carillon.multicast(namesOf(call, groups), value, writingOf(call));
+    if (call.output.format !== "text") await call.output.json(sent);
+    else await call.output.line(sent.position);
     return exits.fine;
   });
 }

@@ -1,6 +1,6 @@
 /**
- * A running node and its configuration file: looked at every second, and at once on SIGHUP. Lists of keys are taken over, other
- * changes wait for the next start, and a file that cannot be used changes nothing; all of it is told as events.
+ * A running node and its configuration file: looked at every second, and at once on SIGHUP. Lists of keys and tokens are taken over,
+ * other changes wait for the next start, and a file that cannot be used changes nothing; all of it is told as events.
  */
 import { CarillonError } from "../../core/errors.ts";
 import { checkSafety, type Config, loadConfig } from "../config.ts";
@@ -28,6 +28,7 @@ class Follower {
   readonly #node: LocalCarillon;
   readonly #config: Config;
   readonly #file: string;
+  #tokenFiles: readonly string[];
   /** What the files had when they were last taken over or refused, and at the last look. */
   #known = "";
   #seen = "";
@@ -42,6 +43,7 @@ class Follower {
     this.#node = node;
     this.#config = config;
     this.#file = file;
+    this.#tokenFiles = config.tokenFiles;
   }
 
   /** The first look takes over what has changed since the node began to start. */
@@ -74,9 +76,11 @@ class Follower {
     }, lookMs);
   }
 
-  /** Both files as one text; what cannot be read differs from what can. */
+  /** All files as one text; what cannot be read differs from what can. */
   async #read(): Promise<string> {
-    const texts = [this.#file, this.#config.keyFile].map((path) => readTextIfThere(path).catch((error: Error) => error.message));
+    const texts = [this.#file, this.#config.keyFile, this.#config.joinFile, ...this.#tokenFiles].map((path) =>
+      readTextIfThere(path).catch((error: Error) => error.message)
+    );
     return JSON.stringify(await Promise.all(texts));
   }
 
@@ -87,6 +91,8 @@ class Follower {
       const next = loadConfig(sources);
       checkSafety(next, this.#call.on("insecure"));
       await this.#node.changeKeys(Object.fromEntries(next.keys));
+      this.#node.changeTokens(next.tokens);
+      this.#tokenFiles = next.tokenFiles;
       const changed = waitingIn(this.#config, next);
       if (changed.length > 0) this.#tell(changed.join(), () => this.#node.tell({ kind: "config-waits", changed }));
       else this.#told = "";

@@ -23,8 +23,9 @@ export async function start(call: Call): Promise<number> {
     ...(config.link === null ? {} : { link: config.link }),
     keys: Object.fromEntries(config.keys),
     keyFile: config.keyFile,
+    joinFile: config.joinFile,
     links: config.links,
-    ...(config.token === null ? {} : { token: config.token }),
+    token: config.tokens,
     delays: config.delays,
     ...nodeHooks(output, { node: config.self, quiet: false }),
   });

@@ -6,7 +6,7 @@
 export interface Setting {
   /** `section.key`, as in the file; the flag is `--section.key`. */
   readonly key: string;
-  readonly kind: "text" | "path" | "address" | "number" | "choice" | "secret";
+  readonly kind: "text" | "path" | "address" | "number" | "choice" | "secrets";
   readonly choices?: readonly string[];
   /** Shown when nothing is given; null if there is none or it depends on the rest. */
   readonly fallback: string | number | null;
@@ -18,9 +18,15 @@ export const settings: readonly Setting[] = [
   { key: "node.region", kind: "text", fallback: "local", help: "where it stands; labels and simulated distances go by it" },
   { key: "node.data", kind: "path", fallback: "./data", help: "directory of the journal" },
   { key: "node.key", kind: "path", fallback: null, help: "file with its private keys (default: node.key in node.data)" },
+  {
+    key: "node.join",
+    kind: "path",
+    fallback: null,
+    help: "file with its join token, while that is what lists it (default: join.token in node.data)",
+  },
   { key: "listen.http", kind: "address", fallback: "127.0.0.1:4100", help: "where users connect" },
   { key: "listen.link", kind: "address", fallback: null, help: "where peers connect (default: the port of this node's own link)" },
-  { key: "listen.token", kind: "secret", fallback: null, help: "what users must send as `Authorization: Bearer …`" },
+  { key: "listen.token", kind: "secrets", fallback: null, help: "what users must send as `Authorization: Bearer …`" },
   { key: "cluster.name", kind: "text", fallback: "carillon", help: "nodes of another cluster are refused" },
   {
     key: "cluster.merge",

@@ -22,6 +22,9 @@ export interface Origin {
   readonly origin: string;
 }
 
+/** More than an old one and a new one, and something has been forgotten. */
+const secretsMax = 8;
+
 export class Values {
   readonly #sources: ConfigSources;
   readonly #file: Table;
@@ -64,13 +67,16 @@ export class Values {
     }
   }
 
-  /** `file:PATH` and `env:NAME` are followed; anything else is the secret itself. */
-  secret(key: string): string | null {
-    const text = this.optional(key);
-    if (text === null) return null;
-    const secret = this.#follow(text, key);
-    if (secret === "") refuse(`${this.place(key)}: the secret is empty`);
-    return secret;
+  /** One or a list of several, each once. `file:PATH` and `env:NAME` are followed; anything else is the secret itself. */
+  secrets(key: string): readonly string[] {
+    const secrets = this.#secretTexts(key).map((text) => this.#follow(text, key));
+    if (secrets.includes("")) refuse(`${this.place(key)}: the secret is empty`);
+    return [...new Set(secrets)];
+  }
+
+  /** The files they are in. */
+  secretFiles(key: string): readonly string[] {
+    return this.#secretTexts(key).flatMap((text) => text.startsWith("file:") ? [text.slice(5)] : []);
   }
 
   isGiven(key: string): boolean {
@@ -87,6 +93,17 @@ export class Values {
       const { value, origin } = this.#find(setting.key);
       return { key: setting.key, value: shown(setting, value), origin };
     });
+  }
+
+  /** What is wrong with one is said without repeating it. */
+  #secretTexts(key: string): readonly string[] {
+    const { value } = this.#find(key);
+    if (value === null) return [];
+    const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (texts.length === 0 || texts.length > secretsMax) refuse(`${this.place(key)}: it must be one text or a list of 1 to ${secretsMax}`);
+    return texts.map((text) =>
+      typeof text === "string" && text !== "" ? text : refuse(`${this.place(key)}: each must be a text, not empty`)
+    );
   }
 
   #follow(text: string, key: string): string {
@@ -117,9 +134,8 @@ export class Values {
 
 function shown(setting: Setting, value: unknown): string {
   if (value === null || value === undefined) return "-";
-  if (setting.kind !== "secret") return String(value);
-  const text = String(value);
-  return text.startsWith("file:") || text.startsWith("env:") ? text : "***";
+  if (setting.kind !== "secrets") return String(value);
+  return (Array.isArray(value) ? value : [value]).map((text) => /^(file|env):/.test(String(text)) ? text : "***").join(", ");
 }
 
 /** Variables that look like ours. Only a warning: Kubernetes sets CARILLON_PORT for any service of that name. */

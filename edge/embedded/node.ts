@@ -4,12 +4,13 @@ import type { NodeId } from "../../core/ids.ts";
 import { groupById, type Topology } from "../../core/topology.ts";
 import type {
   Appended,
-  CallOptions,
   Carillon,
   ClusterStatus,
   DeliveryEvent,
+  IdempotentOptions,
   Log,
   LogInfo,
+  Multicasted,
   ReadOptions,
   Value,
 } from "../../services/api.ts";
@@ -24,6 +25,7 @@ import { formatAddress, isLoopback } from "../config/read.ts";
 import { Admission } from "../http/admission.ts";
 import { type App, type AppContext, createApp } from "../http/app.ts";
 import { locator } from "../http/locate.ts";
+import { Tokens } from "../http/tokens.ts";
 import type { HttpServer } from "../runtime.ts";
 import { type RunningNode, startNode, type StartNodeOptions } from "../start_node.ts";
 import { version } from "../version.ts";
@@ -69,6 +71,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   try {
     const local = new LocalNode(options, { topology, self, durability, identity, traces }, node);
     crashed.node = local;
+    if (identity !== null) identity.joins.onHappening = (happening) => local.tell(happening);
     await local.begin();
     if (crashed.error !== null) throw crashed.error;
     await local.listen();
@@ -119,6 +122,7 @@ class LocalNode implements LocalCarillon {
   readonly #services: Services;
   readonly #checkpoints: Checkpoints;
   readonly #admission = new Admission();
+  readonly #tokens: Tokens;
   readonly #events: Events;
   readonly #observer: Observer;
   #looking: ReturnType<typeof setTimeout> | undefined;
@@ -140,6 +144,7 @@ class LocalNode implements LocalCarillon {
 
   constructor(options: NodeOptions, settled: Parts, node: RunningNode) {
     this.#options = options;
+    this.#tokens = new Tokens(typeof options.token === "string" ? [options.token] : options.token);
     this.#settled = settled;
     this.#node = node;
     this.#services = createServices(node.orderer, { after: laterBy, encodeCbor, decodeCbor, held: true });
@@ -248,11 +253,11 @@ class LocalNode implements LocalCarillon {
     return this.#services.logs(options);
   }
 
-  append(logs: readonly string[], values: readonly Value[], options?: CallOptions): Promise<readonly Appended[]> {
+  append(logs: readonly string[], values: readonly Value[], options?: IdempotentOptions): Promise<readonly Appended[]> {
     return this.#services.append(logs, values, options);
   }
 
-  multicast(groups: readonly string[], value: Value, options?: CallOptions): Promise<{ readonly position: string }> {
+  multicast(groups: readonly string[], value: Value, options?: IdempotentOptions): Promise<Multicasted> {
     return this.#services.multicast(groups, value, options);
   }
 
@@ -269,6 +274,11 @@ class LocalNode implements LocalCarillon {
     const { changes, heldChanged } = await identity.change(keys);
     for (const { node, added, gone } of changes) this.tell({ kind: "keys-changed", peer: nameOf(topology.nodes)(node), added, gone });
     if (heldChanged) this.tell({ kind: "own-keys-changed", keys: identity.keys.map(({ publicKey }) => keyText(publicKey)) });
+  }
+
+  changeTokens(tokens: readonly string[]): void {
+    const { added, gone } = this.#tokens.change(tokens);
+    if (added + gone > 0) this.tell({ kind: "tokens-changed", added, gone });
   }
 
   tell(happening: Happening): void {
@@ -330,12 +340,13 @@ class LocalNode implements LocalCarillon {
       upMs: performance.now() - this.#startedAt,
       url: this.url,
       stopping: this.#draining,
+      lost: this.#services.replicas.filter(({ isLost }) => isLost).map(({ name }) => name),
     });
   }
 
   #context(): AppContext {
     const { topology, self } = this.#settled;
-    const { token, onNotice } = this.#options;
+    const { onNotice } = this.#options;
     const names = { node: nameOf(topology.nodes), group: nameOf(topology.groups) };
     return {
       carillon: this,
@@ -353,12 +364,13 @@ class LocalNode implements LocalCarillon {
       metrics: metricsOf({
         node: this.#node,
         services: this.#services,
+        identity: this.#settled.identity,
         topology,
         clock: runtime.clock,
         failed: () => this.#failed?.message ?? null,
         eventLoopDelayMs: () => this.#lateMs,
       }),
-      ...(token === undefined ? {} : { token }),
+      tokens: this.#tokens,
       locate: locator(topology, self),
       draining: () => this.#draining,
       report: (error, route) =>

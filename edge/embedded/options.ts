@@ -26,10 +26,14 @@ export interface NodeOptions {
   readonly keyFile?: string;
   /** Instead of a file: what `newNodeKey` makes. */
   readonly privateKey?: string;
+  /** What `newJoinToken` makes; for a node that a token lists in `keys`, instead of a key. */
+  readonly joinToken?: string;
+  /** Instead: a file that holds it; default `join.token` in `data`. */
+  readonly joinFile?: string;
   /** How links are made. Default: over UDP where that works, else over HTTP/2, without traces. */
   readonly links?: Partial<LinkSettings>;
-  /** What HTTP users must send as `Authorization: Bearer …`. */
-  readonly token?: string;
+  /** What HTTP users must send as `Authorization: Bearer …`; several while one takes the place of another. */
+  readonly token?: string | readonly string[];
   /** Simulated one-way milliseconds by pair of regions (`fra-iad`), in either order. */
   readonly delays?: ReadonlyMap<string, number>;
   /** Wait so long until the node is ready. Default 15 000 for a node alone, 0 (do not wait) for one with peers. */
@@ -44,7 +48,7 @@ export interface NodeOptions {
   readonly onCrash?: (error: Error) => void;
 }
 
-/** Keys as `ck1_…`; several while one takes the place of another. */
+/** Keys as `ck1_…`; several while one takes the place of another. Instead of any: what a join token lists, `cj1_…`. */
 export type PublicKeys = Readonly<Record<string, string | readonly string[]>>;
 
 /** A node in this process. */
@@ -60,6 +64,11 @@ export interface LocalCarillon extends Carillon {
    * end at once. Throws CarillonError `config`, and changes nothing, for keys that cannot be used.
    */
   changeKeys(keys: PublicKeys): Promise<void>;
+  /**
+   * From now on these are what HTTP users must send, none: nothing. Whoever uses another is refused, and streams opened with it end at
+   * once with `unauthenticated`.
+   */
+  changeTokens(tokens: readonly string[]): void;
   /** Something an embedding program knows and `/v1/events` should tell. */
   tell(happening: Happening): void;
 }

@@ -20,10 +20,12 @@ export interface StatusSources {
   /** Where this node listens, for a topology that does not say. */
   readonly url?: string | null;
   readonly stopping?: boolean;
+  /** Replicas that cannot go on from the log, by name. */
+  readonly lost?: readonly string[];
 }
 
 export function clusterStatus(sources: StatusSources): ClusterStatus {
-  const { self, topology, durability, position, view, journalBytes, upMs, url, stopping } = sources;
+  const { self, topology, durability, position, view, journalBytes, upMs, url, stopping, lost = [] } = sources;
   const nodeName = nameOf(topology.nodes);
   const peers = new Map(view.peers.map((peer) => [peer.node, peer]));
   const groups = topology.groups.map((group) => groupStatus(sources, group));
@@ -49,6 +51,8 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
     notReady: [
       ...withoutCoordinator({ node, nodes, groups }, view),
       ...withoutVote(sources),
+      ...forgotten(sources),
+      ...lost.map((name) => `the log that replica ${name} needs has been forgotten, and no checkpoint has been taken over yet`),
       ...(stopping ? ["this node is stopping"] : []),
     ],
   };
@@ -109,8 +113,25 @@ function rolesOf(self: NodeId, group: GroupSpec, seen: GroupView | undefined): s
 /** Without memory a node votes again only once the others have told it what it may have promised. */
 function withoutVote({ self, topology, view }: StatusSources): string[] {
   return topology.groups
-    .filter(({ id, acceptors }) => acceptors.includes(self) && view.groups.some(({ group, voting }) => group === id && !voting))
+    .filter(({ id, acceptors }) =>
+      acceptors.includes(self) && view.groups.some(({ group, voting, forgetful }) => group === id && !voting && forgetful.length === 0)
+    )
     .map(({ name }) => `group ${name} does not count this node's votes before the others have told it what it may have forgotten`);
+}
+
+/** So many have forgotten that waiting does not help: an operator has to know what does. */
+function forgotten({ topology, view, durability }: StatusSources): string[] {
+  const nodeName = nameOf(topology.nodes);
+  return topology.groups.flatMap(({ id, name, acceptors, q1 }) => {
+    const forgetful = view.groups.find(({ group }) => group === id)?.forgetful ?? [];
+    if (forgetful.length === 0) return [];
+    const missing = q1 - (acceptors.length - forgetful.length);
+    const help = durability === "memory"
+      ? "end all its nodes, then start them, and it begins anew, empty"
+      : `put back the files of ${missing === 1 ? "one" : missing} of them`;
+    const who = `${forgetful.map(nodeName).join(", ")} ${forgetful.length === 1 ? "has" : "have"} forgotten what they promised`;
+    return [`group ${name} cannot go on: ${who}, and the others are too few to begin a ballot; ${help}`];
+  });
 }
 
 /** Names of nodes or groups by id; an id nobody has shows as a number. */

@@ -12,6 +12,7 @@ import type { Events } from "../events/events.ts";
 import type { LinkCounts, PeerStats, UdpPath } from "../link/link.ts";
 import type { Admission } from "./admission.ts";
 import type { HistogramView } from "./histogram.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** The operations of the node. */
 export type Service = Pick<Carillon, "kv" | "log" | "logs" | "append" | "multicast" | "deliveries" | "status">;
@@ -73,6 +74,8 @@ export interface MetricsSources {
   readonly journal?: () => JournalStats;
   readonly links?: () => readonly LinkStats[];
   readonly linkCounts?: () => LinkCounts;
+  /** The key that a peer (by name) is let in by because it was shown under a join token; null for one that is listed by keys. */
+  readonly learnedKey?: (peer: string) => string | null;
   readonly process?: () => ProcessStats;
   readonly services?: () => ServiceStats;
 }
@@ -99,8 +102,8 @@ export interface AppContext {
   /** Shared by all apps of a node. Default: one of this app's own, in which nothing ever happens. */
   readonly events?: Events;
   readonly health?: NodeHealth;
-  /** What users must send as `Authorization: Bearer …`; absent or null: nothing is asked for. */
-  readonly token?: string | null;
+  /** What users must send as `Authorization: Bearer …`; absent: nothing is asked for. */
+  readonly tokens?: Tokens;
   /**
    * Host names this node answers to when no token protects it (without port). A page that rebinds its own name to
    * 127.0.0.1 is refused. Absent: any.

@@ -101,11 +101,15 @@ export class Front {
       const started = performance.now();
       const request = c.req.raw;
       const method = request.method;
+      const { tokens } = this.context;
+      const changes = tokens?.changes;
       let reply: Reply | Response;
       try {
         if (!open) guard(this.context, request);
         if (!always) this.admission.enter(request, announcedBytes(request, this.limits.batchBodyBytesMax));
         reply = await handler(c);
+        // Whoever waited for something to read may have been shut out meanwhile; a write is told how it went all the same.
+        if (!open && changes !== tokens?.changes && (method === "GET" || method === "HEAD")) guard(this.context, request);
       } catch (thrown) {
         const error = asCarillonError(thrown, method !== "GET" && method !== "HEAD");
         if (error.code === "internal" || error.code === "corrupt") this.context.report?.(thrown, `${method} ${route}`);

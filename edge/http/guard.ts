@@ -1,5 +1,5 @@
 /**
- * Who may ask. With a token: whoever sends it. Without one, anybody who reaches the port, except web pages of other
+ * Who may ask. With tokens: whoever sends one of them. Without any, anybody who reaches the port, except web pages of other
  * origins: a browser would carry out their requests with the user's network position.
  */
 import { CarillonError } from "../../core/errors.ts";
@@ -7,11 +7,11 @@ import type { AppContext } from "./context.ts";
 
 /** Throws `unauthenticated` or `forbidden`. */
 export function guard(context: AppContext, request: Request): void {
-  const { token, hosts } = context;
-  if (token !== undefined && token !== null) {
+  const { tokens, hosts } = context;
+  if (tokens !== undefined && !tokens.none) {
     const sent = request.headers.get("authorization");
     if (sent === null) throw new CarillonError("unauthenticated", "Cannot answer: the request has no `Authorization: Bearer …` header");
-    if (!sameText(sent, `Bearer ${token}`)) throw new CarillonError("unauthenticated", "Cannot answer: the token is not this node's");
+    if (!tokens.admits(sent)) throw new CarillonError("unauthenticated", "Cannot answer: the token is not this node's");
     return;
   }
   const host = hostOf(request.url);
@@ -25,13 +25,6 @@ export function guard(context: AppContext, request: Request): void {
   if (origin !== null && hostOf(origin) !== host) {
     throw new CarillonError("forbidden", `Cannot answer: pages of ${JSON.stringify(origin)} may not use this node, which has no token`);
   }
-}
-
-/** Takes the same time wherever the texts differ, so that nobody can guess a token letter by letter. */
-function sameText(a: string, b: string): boolean {
-  let difference = a.length ^ b.length;
-  for (let at = 0; at < b.length; at++) difference |= a.charCodeAt(at) ^ b.charCodeAt(at);
-  return difference === 0;
 }
 
 /** `host:port` of a URL that has been parsed once already. */

@@ -7,6 +7,7 @@ import type { Front, Reply } from "./endpoint.ts";
 import { forward } from "./forward.ts";
 import { accepted, envelope, eventData, streamItem } from "./negotiate.ts";
 import { checkedPosition, namesParameter, numberParameter, queryOf, refusePromises, writeOptions, writeParameters } from "./params.ts";
+import { replayedHeaders } from "./problems.ts";
 import { streamFor, streamReply } from "./streams.ts";
 
 export function addMulticastRoutes(app: Hono, front: Front): void {
@@ -24,8 +25,8 @@ async function multicast(front: Front, request: Request): Promise<Reply | Respon
   const urls = context.locate?.("groups", groups.join(",")) ?? null;
   if (urls !== null) return forward(front, request, urls);
   const value = { bytes: await readBody(request, limits.valueBytesMax), type };
-  const { position } = await context.carillon.multicast(groups, value, withinDeadline(request, options, limits));
-  return envelope("json", 201, { position });
+  const sent = await context.carillon.multicast(groups, value, withinDeadline(request, options, limits));
+  return envelope("json", 201, { position: sent.position }, replayedHeaders(sent));
 }
 
 /** Endless, unless `limit` says after how many messages it ends. */

@@ -30,6 +30,8 @@ export interface StreamOptions {
   /** Query parameters with which a new request goes on behind what has been handed out; undefined: it has to begin again. */
   readonly resume?: () => Readonly<Record<string, string | number>> | undefined;
   readonly onCut?: () => void;
+  /** Calls back when whoever asked may not read on. Returns a cancel. */
+  readonly onRevoked?: (revoked: () => void) => () => void;
   readonly headers?: Record<string, string>;
   readonly position?: string;
   /** HEAD: the headers of the stream without starting it. */
@@ -40,8 +42,9 @@ export interface StreamOptions {
 export function streamFor(
   front: Front,
   request: Request,
-): Pick<StreamOptions, "heartbeatMs" | "standstillMs" | "signal" | "admitted" | "headOnly" | "onCut"> {
+): Pick<StreamOptions, "heartbeatMs" | "standstillMs" | "signal" | "admitted" | "headOnly" | "onCut" | "onRevoked"> {
   const { heartbeatMs, standstillMs } = front.limits;
+  const { tokens } = front.context;
   return {
     heartbeatMs,
     standstillMs,
@@ -49,6 +52,7 @@ export function streamFor(
     admitted: admittedOf(request),
     headOnly: request.method === "HEAD",
     onCut: () => front.context.onCut?.(new URL(request.url).pathname),
+    ...(tokens === undefined ? {} : { onRevoked: (revoked) => tokens.watch(request.headers.get("authorization"), revoked) }),
   };
 }
 
@@ -81,7 +85,7 @@ export async function streamReply(options: StreamOptions): Promise<Reply> {
 }
 
 function bodyOf(
-  { format, heartbeatMs, standstillMs, signal, resume, onCut }: StreamOptions,
+  { format, heartbeatMs, standstillMs, signal, resume, onCut, onRevoked }: StreamOptions,
   pieces: Pieces,
   first: Promise<IteratorResult<Uint8Array>>,
   ending: AbortController,
@@ -93,11 +97,13 @@ function bodyOf(
   let watch: ReturnType<typeof setInterval> | undefined;
   /** Since when the queue has been full, which is as long as the client has taken nothing. */
   let fullSince = Infinity;
+  let forget = (): void => {};
   let quiet = true;
   let next: Promise<IteratorResult<Uint8Array>> | null = first;
   const end = (): void => {
     clearInterval(beat);
     clearInterval(watch);
+    forget();
     signal.removeEventListener("abort", end);
     ended();
     if (ending.signal.aborted) return;
@@ -109,11 +115,10 @@ function bodyOf(
     controller.enqueue(bytes);
     if ((controller.desiredSize ?? 0) <= 0) fullSince = performance.now();
   };
-  const cut = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+  /** The reason stands behind what the client has not read, for when it reads again. */
+  const cut = (controller: ReadableStreamDefaultController<Uint8Array>, reason: CarillonError): void => {
     end();
-    onCut?.();
-    // It stands behind what the client has not read, for when it reads again.
-    controller.enqueue(streamItem(format, problemDocument(standsStill(standstillMs, resume?.())), "problem", null));
+    controller.enqueue(streamItem(format, problemDocument(reason), "problem", null));
     controller.close();
   };
   return new ReadableStream<Uint8Array>({
@@ -125,10 +130,13 @@ function bodyOf(
         quiet = true;
       }, heartbeatMs);
       watch = setInterval(() => {
-        if (performance.now() - fullSince >= standstillMs) cut(controller);
+        if (performance.now() - fullSince < standstillMs) return;
+        onCut?.();
+        cut(controller, standsStill(standstillMs, resume?.()));
       }, standstillMs / 4);
       signal.addEventListener("abort", end);
-      if (signal.aborted) end();
+      if (signal.aborted) return end();
+      forget = onRevoked?.(() => cut(controller, revoked())) ?? forget;
     },
     async pull(controller): Promise<void> {
       fullSince = Infinity;
@@ -150,6 +158,10 @@ function bodyOf(
     },
     cancel: end,
   }, new ByteLengthQueuingStrategy({ highWaterMark: queueBytes }));
+}
+
+function revoked(): CarillonError {
+  return new CarillonError("unauthenticated", "Cannot go on with this stream: the token it was asked for with is no longer this node's");
 }
 
 function standsStill(standstillMs: number, resume: Readonly<Record<string, string | number>> | undefined): CarillonError {

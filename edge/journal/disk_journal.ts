@@ -140,7 +140,7 @@ export class DiskJournal implements Journal {
       this.#space.start(names.includes(reserveFile));
       this.#scrub.start();
       this.#tidy.soon();
-      return { records, torn: tail?.torn ?? null, fresh: superblock.fresh, rejoining: life.rejoining, damage };
+      return { records, torn: tail?.torn ?? null, fresh: superblock.fresh, rejoining: life.rejoining, lost: life.incarnation > 1, damage };
     } catch (error) {
       if (error instanceof CarillonError && error.code === "corrupt") this.#refused = error;
       throw error;

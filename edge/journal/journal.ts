@@ -28,6 +28,8 @@ export interface Recovery {
    * (docs/decisions/0007), and then says so by `rejoined`.
    */
   readonly rejoining: boolean;
+  /** There were others than these here: they were damaged, or may be newer elsewhere. So whatever is here, the node is not new. */
+  readonly lost: boolean;
   /** What was unreadable and has been given up. */
   readonly damage: readonly Damage[];
 }

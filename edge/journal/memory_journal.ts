@@ -31,7 +31,7 @@ export class MemoryJournal implements Journal {
   #trims = 0;
 
   recover(): Promise<Recovery> {
-    return Promise.resolve({ records: 0, torn: null, fresh: true, rejoining: false, damage: [] });
+    return Promise.resolve({ records: 0, torn: null, fresh: true, rejoining: false, lost: false, damage: [] });
   }
 
   quarantine(): Promise<Recovery> {

@@ -10,11 +10,12 @@ import { comparePositions, formatPosition, type Position, start } from "../../co
 import { groupById, groupsReaching } from "../../core/topology.ts";
 import type { Delivered, DeliveryEvent, Version } from "../api.ts";
 import { Reader } from "../bytes.ts";
-import { eachDelivered, headerBytes, multicastService } from "../command.ts";
+import { eachDelivered, headerBytes, keyedBit, multicastService, readKey } from "../command.ts";
 import { type Context, parseAfter } from "../context.ts";
 import { Feed } from "../feed.ts";
 import type { Subscription } from "../orderer.ts";
 import { learns, unreachableGroup } from "../replicas.ts";
+import type { Replica } from "../replica.ts";
 import { type Cbor, type Content, Reading } from "../values.ts";
 import { parseMessage } from "./command.ts";
 import { parseGroups } from "./multicast.ts";
@@ -42,6 +43,8 @@ interface Queued {
   readonly event: DeliveryEvent;
   /** Of a message. */
   readonly bytes: number;
+  /** Of a message with a key, which may be a repetition: where it was ordered. */
+  readonly keyed: Position | null;
 }
 
 class Listener {
@@ -58,6 +61,9 @@ class Listener {
   #messages = 0;
   #bytes = 0;
   #cancelWatch = () => {};
+  /** Until a replica is as far as the first in `#queue`. */
+  #waits = false;
+  #cancelWait = () => {};
   #stopped = false;
 
   constructor(context: Context, addressed: ReadonlySet<GroupId>, signal: AbortSignal | undefined) {
@@ -107,13 +113,14 @@ class Listener {
    * must miss nothing: the earliest of those places is the one to give, even if some things then come twice.
    */
   #behindNow(heard: readonly GroupId[]): Position {
-    const places = heard.map((id) => this.#context.replicas.base(id).applied);
+    const places = heard.map((id) => this.#context.replicas.messages(id).replica.applied);
     return places.reduce((least, place) => comparePositions(place, least) < 0 ? place : least);
   }
 
   #stop(): void {
     this.#stopped = true;
     this.#cancelWatch();
+    this.#cancelWait();
     this.#subscription?.close();
   }
 
@@ -131,31 +138,69 @@ class Listener {
   }
 
   #take(): DeliveryEvent | null {
-    const queued = this.#queue.shift();
-    if (queued === undefined) return null;
-    if (queued.event.kind === "message") {
-      this.#messages--;
-      this.#bytes -= queued.bytes;
-      this.#more();
+    for (let queued = this.#queue[0]; queued !== undefined; queued = this.#queue[0]) {
+      const repeated = queued.keyed !== null && this.#isRepeated(queued.keyed);
+      if (repeated === null) return null;
+      this.#queue.shift();
+      if (queued.event.kind === "message") {
+        this.#messages--;
+        this.#bytes -= queued.bytes;
+        this.#more();
+      }
+      if (!repeated) return queued.event;
     }
-    return queued.event;
+    return null;
+  }
+
+  /** Null as long as it cannot be told, because the group's own replica here is not that far. Throws `compacted`. */
+  #isRepeated(position: Position): boolean | null {
+    const { replicas, without } = this.#context;
+    const { replica, machine: { repeats } } = replicas.messages(position.group);
+    if (without.has("message-once")) return false;
+    if (comparePositions(replica.applied, position) < 0) {
+      this.#waitFor(replica, position);
+      return null;
+    }
+    if (comparePositions(position, repeats.forgotten) > 0) return repeats.has(position);
+    const oldest = formatPosition(repeats.forgotten);
+    throw new CarillonError(
+      "compacted",
+      `Cannot go on with these deliveries: which messages up to ${oldest} came again has been forgotten`,
+      {
+        facts: { oldest },
+      },
+    );
+  }
+
+  #waitFor(replica: Replica, position: Position): void {
+    if (this.#waits) return;
+    this.#waits = true;
+    const reached = () => {
+      this.#waits = false;
+      this.#feed.wake();
+    };
+    this.#cancelWait = replica.confirm([], reached, position);
   }
 
   #push(event: DeliveryEvent): void {
     if (this.#stopped) return;
-    this.#queue.push({ event, bytes: 0 });
+    this.#queue.push({ event, bytes: 0, keyed: null });
     this.#feed.wake();
   }
 
   /** Queues what is the listener's. What is not has used up nothing of the room. */
   #pass(delivery: Delivery): void {
     eachDelivered(delivery, this.#context.orderer.topology.order, (position, bytes, at, end) => {
-      if (end - at < headerBytes || bytes[at] !== multicastService) return;
-      const message = parseMessage(this.#reader.reset(bytes, at + headerBytes, end));
+      const keyed = bytes[at] === multicastService + keyedBit;
+      if (end - at < headerBytes || !keyed && bytes[at] !== multicastService) return;
+      const reader = this.#reader.reset(bytes, at + headerBytes, end);
+      if (keyed && readKey(reader) === null) return;
+      const message = parseMessage(reader);
       if (message === null || !message.groups.some((id) => this.#addressed.has(id))) return;
       const groups = message.groups.map((id) => groupById(this.#context.orderer.topology, id).name);
       const { byteLength } = message.bytes;
-      this.#queue.push({ event: new Arrived(position, groups, message, this.#context.cbor), bytes: byteLength });
+      const event = new Arrived(position, groups, message, this.#context.cbor);
+      this.#queue.push({ event, bytes: byteLength, keyed: keyed ? position : null });
       this.#messages++;
       this.#bytes += byteLength;
     });

@@ -2,10 +2,10 @@
 import { CarillonError } from "../../core/errors.ts";
 import { formatPosition } from "../../core/position.ts";
 import { type GroupSpec, spanningGroup } from "../../core/topology.ts";
-import type { CallOptions, Value } from "../api.ts";
+import type { IdempotentOptions, Multicasted, Value } from "../api.ts";
 import { multicastService } from "../command.ts";
 import { type Context, noSpanningGroup, order, parseGroup } from "../context.ts";
-import { refuseIdempotencyKey, whyNotMulticast } from "../idempotency.ts";
+import { replayed } from "../idempotency.ts";
 import { parseValue } from "../values.ts";
 import { encodeMessage } from "./command.ts";
 import type { MulticastResult } from "./machine.ts";
@@ -14,22 +14,21 @@ export async function multicast(
   context: Context,
   names: readonly string[],
   value: Value,
-  options: CallOptions | undefined,
-): Promise<{ readonly position: string }> {
-  refuseIdempotencyKey(options, "multicast", whyNotMulticast);
+  options: IdempotentOptions | undefined,
+): Promise<Multicasted> {
   const groups = parseGroups(context, names).map(({ id }) => id);
   const content = parseValue(value, context.cbor, context.limits);
   const carrier = spanningGroup(context.orderer.topology, groups);
   if (carrier === null) throw noSpanningGroup(context, groups);
-  context.replicas.base(carrier.id);
-  const { position } = await order<MulticastResult>(context, {
+  context.replicas.messages(carrier.id);
+  const reply = await order<MulticastResult>(context, {
     service: multicastService,
     group: carrier.id,
     bytes: encodeMessage({ groups, ...content }),
     what: () => `multicast to ${names.join(", ")}`,
     options,
   });
-  return { position: formatPosition(position) };
+  return { position: formatPosition(reply.position), ...replayed(reply) };
 }
 
 /** At least one, each once. Throws `bad-request`, `too-large` or `not-found`. */

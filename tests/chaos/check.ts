@@ -85,9 +85,11 @@ async function readLog(node: RealNode, faults: string[]): Promise<string[]> {
   const records: string[] = [];
   for (;;) {
     const page = JSON.parse((await read(node, `/v1/logs/${logName}/records?from=${records.length}&limit=1000&clamp=1`)).body) as {
-      records: { offset: number; text?: string; base64?: string }[];
+      /** Not with a 404. */
+      records?: { offset: number; text?: string; base64?: string }[];
       tail: number;
     };
+    if (page.records === undefined) throw new Error(`Cannot read the log at ${node.name}: it says there is none`);
     for (const record of page.records) {
       if (record.offset !== records.length) faults.push(`${node.name} has offset ${record.offset} after ${records.length - 1}`);
       records.push(textOf(record));

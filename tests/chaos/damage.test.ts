@@ -53,7 +53,8 @@ test("a full disk at one node: the others serve, and with room again it does too
       },
     });
     const load = await startLoad(cluster);
-    console.log(`full disk at n3: ${await fillDisk(cluster, load, cluster.nodes[2]!)}`);
+    const { did, againMs } = await fillDisk(cluster, load, cluster.nodes[2]!);
+    console.log(`full disk at n3: ${did}, writes again ${againMs.toFixed(0)} ms after there was room`);
     await load.stop();
     await checkNotes(cluster.nodes, load.notes);
     await Promise.all(cluster.nodes.map((node) => node.kill()));

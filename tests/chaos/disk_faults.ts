@@ -71,9 +71,13 @@ export async function slowSync(cluster: RealCluster, load: Load, victim: RealNod
 
 /**
  * Something else takes all that is left of the victim's disk, and large values come. It may refuse writes and go on, or end
- * with a sentence; with space again it has to serve again. Returns what it did.
+ * with a sentence; with space again it has to serve again. Returns what it did, and how soon it then took a write again.
  */
-export async function fillDisk(cluster: RealCluster, load: Load, victim: RealNode): Promise<"refused" | "ended" | "went on"> {
+export async function fillDisk(
+  cluster: RealCluster,
+  load: Load,
+  victim: RealNode,
+): Promise<{ readonly did: "refused" | "ended" | "went on"; readonly againMs: number }> {
   const filler = join(victim.directory, "filler");
   const said = victim.output.length;
   await stopsGrowing(victim.directory);
@@ -93,6 +97,7 @@ export async function fillDisk(cluster: RealCluster, load: Load, victim: RealNod
     throw new Error(`Cannot accept how ${victim.name} took a full disk. It said:\n${victim.output.slice(said)}`);
   }
   rmSync(filler);
+  const at = performance.now();
   if (ended) victim.start();
   await victim.ready(20_000);
   const deadline = performance.now() + 10_000;
@@ -100,8 +105,9 @@ export async function fillDisk(cluster: RealCluster, load: Load, victim: RealNod
     if (performance.now() > deadline) throw new Error(`Cannot write at ${victim.name} 10 s after its disk has room again`);
     await Bun.sleep(50);
   }
+  const againMs = performance.now() - at;
   await caughtUp(cluster, victim);
-  return ended ? "ended" : refused ? "refused" : "went on";
+  return { did: ended ? "ended" : refused ? "refused" : "went on", againMs };
 }
 
 /** What a node puts by after its start is there. */

@@ -4,20 +4,7 @@ import { failSync, slowSync } from "./disk_faults.ts";
 import { cutShort, type Damage, damageWhileDown, flipBeside, flipBit, tornTail } from "./file_damage.ts";
 import { noTampering } from "../harness/tamper.ts";
 import type { Load } from "./load.ts";
-import {
-  badForDatagrams,
-  bridge,
-  deafen,
-  farAway,
-  hangUps,
-  isolate,
-  type Meddle,
-  meddle,
-  minority,
-  mute,
-  oneWay,
-  shutUdp,
-} from "./network_faults.ts";
+import * as faults from "./network_faults.ts";
 import { killAll, killAndRestart, pauseAndResume } from "./scenarios.ts";
 
 export interface Outcome {
@@ -37,10 +24,10 @@ const between = (low: number, high: number): number => low + Math.random() * (hi
 const always = (): null => null;
 const gap = async (gapMs: Promise<number>): Promise<Outcome> => ({ gapMs: await gapMs });
 
-const network = (name: string, act: Meddle, forMsMax = 6_000): Kind => ({
+const network = (name: string, act: faults.Meddle, forMsMax = 6_000): Kind => ({
   name,
   impossible: always,
-  act: (cluster, load, victim) => gap(meddle(cluster, load, victim, between(500, forMsMax), act)),
+  act: (cluster, load, victim) => gap(faults.meddle(cluster, load, victim, between(500, forMsMax), act)),
 });
 
 const damage = (name: string, act: Damage): Kind => ({
@@ -56,16 +43,16 @@ export const kinds: readonly Kind[] = [
   { name: "kill", impossible: always, act: (cluster, load, victim) => gap(killAndRestart(cluster, load, victim)) },
   { name: "pause", impossible: always, act: (cluster, load, victim) => gap(pauseAndResume(cluster, load, victim, between(1_000, 10_000))) },
   { name: "kill all", impossible: always, act: (cluster, load) => gap(killAll(cluster, load)) },
-  network("deaf", deafen),
-  network("mute", mute),
-  network("cut off", isolate),
-  network("minority", minority),
-  network("bridge", bridge),
-  network("one way", oneWay),
-  network("resets", hangUps, 1_500),
-  network("far away", farAway),
-  network("UDP shut off", shutUdp),
-  network("bad for datagrams", badForDatagrams),
+  network("deaf", faults.deafen),
+  network("mute", faults.mute),
+  network("cut off", faults.isolate),
+  network("minority", faults.minority),
+  network("bridge", faults.bridge),
+  network("one way", faults.oneWay),
+  network("resets", faults.hangUps, 1_500),
+  network("far away", faults.farAway),
+  network("UDP shut off", faults.shutUdp),
+  network("bad for datagrams", faults.badForDatagrams),
   damage("torn tail", tornTail),
   damage("cut short", cutShort),
   damage("flipped bit", flipBit),

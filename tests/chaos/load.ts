@@ -41,13 +41,17 @@ export class Load {
   };
   readonly #urls: readonly string[];
   readonly #running: Promise<void>[] = [];
+  readonly #thinkMs: number;
   #failure: unknown = null;
   #stopped = false;
   #unique = 0;
+  #pause: { readonly over: Promise<void>; readonly end: () => void } | null = null;
+  #busy = 0;
 
   /** `urls`: of all nodes, also of those that will be down at times. The log must exist. */
-  constructor(urls: readonly string[]) {
+  constructor(urls: readonly string[], thinkMs = 2) {
     this.#urls = urls;
+    this.#thinkMs = thinkMs;
     for (let client = 0; client < registerClients; client++) this.#run(client, () => this.#useRegister(client));
     for (const url of urls) this.#run(0, () => this.#writeOnce(url));
     for (let client = 0; client < 2; client++) this.#run(client, (url) => this.#append(url));
@@ -66,12 +70,27 @@ export class Load {
     this.check();
   }
 
+  /** Resolves when nothing is under way: until `resume` nobody asks for anything. */
+  async pause(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#pause = { over: promise, end: resolve };
+    while (this.#busy > 0) await Bun.sleep(2);
+    this.check();
+  }
+
+  resume(): void {
+    this.#pause?.end();
+    this.#pause = null;
+  }
+
   #run(client: number, act: (url: string) => Promise<boolean>): void {
     const loop = async () => {
       for (let turn = client; !this.#stopped; turn++) {
-        const done = await act(this.#urls[turn % this.#urls.length]!);
+        await this.#pause?.over;
+        this.#busy++;
+        const done = await act(this.#urls[turn % this.#urls.length]!).finally(() => this.#busy--);
         // A little think time: the machine is shared, and correctness needs variety rather than volume.
-        await Bun.sleep(done ? 2 : 10);
+        await Bun.sleep(done ? this.#thinkMs : 10);
       }
     };
     this.#running.push(

@@ -4,10 +4,10 @@ import { Load, logName } from "./load.ts";
 import { request } from "./request.ts";
 
 /** With a load that has got going. */
-export async function startLoad(cluster: RealCluster): Promise<Load> {
+export async function startLoad(cluster: RealCluster, thinkMs?: number): Promise<Load> {
   const reply = await request(`${cluster.nodes[0]!.url}/v1/logs/${logName}`, { method: "PUT" });
   if (reply.kind !== "answer" || reply.status > 201) throw new Error(`Cannot create the log: ${JSON.stringify(reply)}`);
-  const load = new Load(cluster.nodes.map(({ url }) => url));
+  const load = new Load(cluster.nodes.map(({ url }) => url), thinkMs);
   await acknowledged(cluster, load, 50, 15_000);
   return load;
 }
@@ -106,10 +106,10 @@ export async function killAll(cluster: RealCluster, load: Load): Promise<number>
 }
 
 /** Local reads at `node` see what was written elsewhere just now. */
-export async function caughtUp(cluster: RealCluster, node: RealNode): Promise<void> {
+export async function caughtUp(cluster: RealCluster, node: RealNode, timeoutMs = 15_000): Promise<void> {
   const other = cluster.nodes.find((candidate) => candidate !== node)!;
   const value = `mark ${performance.now()}`;
-  const deadline = performance.now() + 15_000;
+  const deadline = performance.now() + timeoutMs;
   const written = await request(`${other.url}/v1/kv/mark`, { method: "PUT", body: value });
   if (written.kind !== "answer") throw new Error(`Cannot write a mark at ${other.name}: ${written.reason}`);
   for (;;) {

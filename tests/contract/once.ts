@@ -45,8 +45,22 @@ export function once(runtime: Runtime): void {
         equal((await carillon.log("l").read({ from: 1 })).records.map((record) => record.text()), ["y", "z", "more"]);
         // In JavaScript nobody keeps a caller from giving a key where there is no place for one.
         const extra: object = { idempotencyKey: "4" };
-        await rejects(carillon.multicast(["left"], "x", extra), "bad-request");
         await rejects(carillon.log("n").create(extra), "bad-request");
+      }));
+
+    test(`carillon, ${name}: a message with a key is heard once, and its place is told again`, () =>
+      run(async (carillon) => {
+        const first = await carillon.multicast(["left", "right"], "once", { idempotencyKey: "1" });
+        equal(first.replayed, undefined, "the first is new");
+        equal(await carillon.multicast(["left", "right"], "once", { idempotencyKey: "1" }), { ...first, replayed: true });
+        await rejects(carillon.multicast(["left", "right"], "other", { idempotencyKey: "1" }), "key-reused");
+        const { position } = await carillon.multicast(["left"], "last");
+        const heard: (readonly [string, string])[] = [];
+        for await (const event of carillon.deliveries(["left"], { after: "start" })) {
+          if (event.kind === "message") heard.push([event.text(), event.position]);
+          if (heard.at(-1)?.[0] === "last") break;
+        }
+        equal(heard, [["once", first.position], ["last", position]]);
       }));
   }
 }

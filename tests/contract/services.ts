@@ -25,21 +25,25 @@ export function services(): void {
         if (n % 7 === 0) await at.append(["u", "e"], [{ cbor: { n } }]);
         // Asked for twice, at both nodes.
         if (n % 9 === 0) { for (const each of [a!, b!]) await each.log("u").append(`${n}`, { idempotencyKey: `${n}` }); }
+        if (n % 11 === 0) { for (const each of [b!, a!]) await each.multicast(["eu"], `${n}`, { idempotencyKey: `${n}` }); }
       }
       await a!.log("e").trim(50);
       await settled();
       equal(b!.digest(), a!.digest(), "state of the second node");
       // Changes with the load above, the sequencer, or what a machine holds; never from runtime to runtime.
       equal(a!.digest(), {
-        "eu/kv": "131a8c0726cd28eb",
-        "us/kv": "d5ef71544f00b17b",
-        "eu/log": "b66d01b06e43c134",
-        "us/log": "ea9e4be5fcb7dc39",
+        "eu/kv": "38d5acce8d5094dd",
+        "us/kv": "46e2f8dfaca8b0b9",
+        "eu/log": "be0a0c504e06295a",
+        "us/log": "5caed30895b51abd",
         "eu/catalog": "46cf5cba986213d7",
-        "eu/sessions": "6ce47dc3d6f22c9a",
-        "eu/log-sessions": "fb5eaf12a737ba1e",
-        "us/sessions": "04b3e35ae3253071",
-        "us/log-sessions": "0664e5b5f5d59961",
+        "eu/messages": "a66825177a690fc8",
+        "us/messages": "1a1362fca9960df2",
+        "world/messages": "1a1362fca9960df2",
+        "eu/sessions": "ce5c8a75bc7afe76",
+        "eu/log-sessions": "3e6292542b81481b",
+        "us/sessions": "5deb1a6ec017cb30",
+        "us/log-sessions": "fc8ee099405f6f2f",
         "world/sessions": "22c5fe47564fc805",
       }, "state");
     }));

@@ -54,7 +54,7 @@ class Founder {
 
 test("a new acceptor votes, and stands, once its journal says that its next life may", () => {
   const founder = new Founder();
-  founder.core.forget();
+  founder.core.forget(false);
   founder.step({ kind: "wake" });
   founder.hears(2, {});
   expect([founder.core.rejoined, founder.voting]).toEqual([false, false]);
@@ -68,10 +68,20 @@ test("a new acceptor votes, and stands, once its journal says that its next life
 
 test("an empty directory in a group with a past votes when it has the coordinator's log, and not because its journal says so", () => {
   const founder = new Founder();
-  founder.core.forget();
+  founder.core.forget(false);
   founder.step({ kind: "wake" });
   founder.hears(2, { voting: true, promised: 65_538 });
   founder.hears(3, {});
+  expect([founder.core.rejoined, founder.voting]).toEqual([false, false]);
+  founder.step({ kind: "rejoined" });
+  expect(founder.voting).toBe(false);
+});
+
+test("one that lost its records does not take a group for new of which nobody else knows a past", () => {
+  const founder = new Founder();
+  founder.core.forget(true);
+  founder.step({ kind: "wake" });
+  for (let round = 0; round < 20; round++) founder.hears(2 + round % 2, {});
   expect([founder.core.rejoined, founder.voting]).toEqual([false, false]);
   founder.step({ kind: "rejoined" });
   expect(founder.voting).toBe(false);

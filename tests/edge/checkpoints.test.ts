@@ -1,139 +1,17 @@
 /** Whole nodes that write checkpoints, begin from them, forget the log behind them, and help each other out with them. */
 import { expect, test } from "bun:test";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runtime } from "#runtime";
-import type { NodeId } from "../../core/ids.ts";
-import type { Durability } from "../../core/node.ts";
-import { parseTopology, type Topology, type TopologyInput } from "../../core/topology.ts";
-import { type CheckpointLimits, Checkpoints } from "../../edge/checkpoints/checkpoints.ts";
-import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
-import { freePorts } from "../../edge/runtime/system.ts";
-import { type RunningNode, startNode } from "../../edge/start_node.ts";
-import { createServices, type Services } from "../../services/services.ts";
-import { testIdentity } from "../harness/identity.ts";
-
-/** Everything small, so that a few hundred writes are many checkpoints and a log that has been trimmed. */
-const small: Partial<CheckpointLimits> = { everyBytes: 20_000, lookMs: 20, answerMs: 500, retryMs: 100 };
-const limits = { landmarkEvery: 16, retainBytes: 10_000, suffixBytes: 10_000 };
-
-class Node {
-  readonly notices: string[] = [];
-  readonly running: RunningNode;
-  readonly services: Services;
-  readonly checkpoints: Checkpoints;
-
-  private constructor(running: RunningNode, services: Services, checkpoints: Checkpoints, notices: string[]) {
-    this.running = running;
-    this.services = services;
-    this.checkpoints = checkpoints;
-    this.notices = notices;
-  }
-
-  static async start(
-    topology: Topology,
-    self: NodeId,
-    directory: string,
-    durability: Durability,
-    more: Partial<CheckpointLimits> = {},
-  ): Promise<Node> {
-    const [host, port] = topology.nodes[self - 1]!.link.split(":");
-    const notices: string[] = [];
-    const log = (sentence: string) => void notices.push(sentence);
-    const running = await startNode({
-      runtime,
-      topology,
-      self,
-      ...(durability === "memory" ? {} : { data: join(directory, `n${self}`) }),
-      durability,
-      limits,
-      link: topology.nodes.length === 1 ? null : { host: host!, port: Number(port) },
-      identity: testIdentity(runtime.cryptography, topology, self),
-      log,
-      onFatal: (error) => log(`fatal: ${error.message}`),
-    });
-    const services = createServices(running.orderer, { after: later, encodeCbor, decodeCbor, held: true });
-    const checkpoints = new Checkpoints({
-      node: running.checkpointing,
-      replicas: services.replicas,
-      topology,
-      self,
-      clock: runtime.clock,
-      hash: (key, data) => runtime.cryptography.hmacSha256(key, data),
-      limits: { ...small, ...more },
-      log,
-    });
-    await checkpoints.restore();
-    services.start();
-    checkpoints.start();
-    return new Node(running, services, checkpoints, notices);
-  }
-
-  async stop(): Promise<void> {
-    await this.checkpoints.close();
-    await this.running.close();
-    await this.services.close();
-  }
-
-  /** The oldest entry of group 1 that anybody could still read here. */
-  get trimmed(): number {
-    return this.running.view().groups[0]!.trimmed;
-  }
-}
-
-function later(ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, ms);
-  return () => clearTimeout(timer);
-}
-
-async function topologyOf(nodes: number, more: Partial<TopologyInput> = {}): Promise<Topology> {
-  const named = [];
-  const ports = await freePorts(nodes);
-  for (let id = 1; id <= nodes; id++) named.push({ name: `n${id}`, link: nodes === 1 ? "" : `127.0.0.1:${ports[id - 1]}` });
-  return parseTopology({ cluster: "test", nodes: named, ...more });
-}
-
-async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), "carillon-checkpoints-"));
-  try {
-    await body(directory);
-  } finally {
-    await rm(directory, { recursive: true });
-  }
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 30_000;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`Cannot wait longer until ${what}`);
-    await Bun.sleep(5);
-  }
-}
-
-/** Values, overwrites, deletions, records of a log and keyed writes, numbered from `from`. */
-async function write({ services }: Node, from: number, count: number): Promise<void> {
-  const log = services.log("audit");
-  if (from === 0) await log.create();
-  for (let at = from; at < from + count; at += 20) {
-    await Promise.all(Array.from({ length: 20 }, async (_, index) => {
-      const number = at + index;
-      if (number % 7 === 3) await services.kv.delete(`key/${number % 50}`);
-      else await services.kv.put(`key/${number % 50}`, `${number} ${"x".repeat(300)}`);
-    }));
-    await log.append(`record ${at}`, { idempotencyKey: `append ${at}` });
-  }
-}
-
-const digests = (node: Node): Record<string, string> => node.services.digest();
+import { digests, forget, inDirectory, Node, topologyOf, until, write } from "./checkpoint_kit.ts";
 
 test("a node alone forgets its log behind its checkpoints, and begins from them", async () => {
   await inDirectory(async (directory) => {
     const topology = await topologyOf(1);
     const first = await Node.start(topology, 1, directory, "sync");
     await write(first, 0, 800);
-    await until(() => first.trimmed > 0, "something is trimmed");
+    await forget([first], 800);
+    const sent = await first.services.multicast(["main"], "once", { idempotencyKey: "message" });
     const before = digests(first);
     const { next } = await first.services.log("audit").info();
     await first.stop();
@@ -146,6 +24,14 @@ test("a node alone forgets its log behind its checkpoints, and begins from them"
     // A key that was used before the checkpoint is remembered behind it.
     const again = await second.services.log("audit").append("record 0", { idempotencyKey: "append 0" });
     expect(again).toMatchObject({ ok: true, first: 0, replayed: true });
+    const after = second.services.position();
+    expect(await second.services.multicast(["main"], "once", { idempotencyKey: "message" })).toEqual({ ...sent, replayed: true });
+    await second.services.multicast(["main"], "last");
+    for await (const event of second.services.deliveries(["main"], { after })) {
+      if (event.kind !== "message") continue;
+      expect(event.text()).toBe("last");
+      break;
+    }
     await write(second, 800, 100);
     expect((await second.services.log("audit").info()).next).toBe(next + 5);
     expect(second.running.recovery.records).toBeLessThan(600);
@@ -193,10 +79,15 @@ test("an acceptor that learns nothing goes on from what a checkpoint sums up, an
       await write(one!, written, 100);
       await Bun.sleep(30);
     }
+    const served = (): number => one!.checkpoints.stats().served + two!.checkpoints.stats().served;
+    const before = served();
     const back = await Node.start(topology, 3, directory, "sync");
     const decided = (node: Node): number => node.running.view().groups[0]!.decided;
     await until(() => decided(back) === decided(one!), "it knows all that is decided");
     await until(() => back.running.view().groups[0]!.logBallot !== 0, "it holds a ballot's log again");
+    // Only what it needs: the rest is as large as the state.
+    expect(served() - before).toBeGreaterThan(0);
+    expect(served() - before).toBeLessThan(one!.checkpoints.stats().replicas[0]!.bytes / 4);
     for (const node of [one!, two!, back]) await node.stop();
     expect((await readdir(join(directory, "n3"))).filter((file) => file.startsWith("checkpoint-"))).toEqual([]);
   });
@@ -240,7 +131,7 @@ test("a checkpoint that is damaged while nobody needs it is found and made again
     const topology = await topologyOf(1);
     const node = await Node.start(topology, 1, directory, "sync", { scrubEveryMs: 50 });
     await write(node, 0, 400);
-    await until(() => node.trimmed > 0, "something is trimmed");
+    await forget([node], 400);
     await node.checkpoints.makeAll();
     const folder = join(directory, "n1");
     const files = async (): Promise<string[]> => (await readdir(folder)).filter((file) => /^checkpoint-.*[0-9a-f]$/.test(file)).sort();
@@ -267,7 +158,7 @@ test("a node alone whose newest checkpoint is damaged goes on from the one befor
     const topology = await topologyOf(1);
     const first = await Node.start(topology, 1, directory, "sync");
     await write(first, 0, 800);
-    await until(() => first.trimmed > 0, "something is trimmed");
+    await forget([first], 800);
     const before = digests(first);
     await first.stop();
     const folder = join(directory, "n1");
@@ -288,7 +179,7 @@ test("a damaged checkpoint is passed over for the one before it, or for a peer's
     const topology = await topologyOf(3);
     const nodes = await Promise.all([1, 2, 3].map((self) => Node.start(topology, self, directory, "sync")));
     await write(nodes[0]!, 0, 800);
-    await until(() => nodes.every((node) => node.trimmed > 0), "something is trimmed everywhere");
+    await forget(nodes, 800);
     await nodes[2]!.stop();
     const folder = join(directory, "n3");
     const files = (await readdir(folder)).filter((file) => file.startsWith("checkpoint-")).sort();

@@ -131,6 +131,11 @@ describe("multicast", () => {
       expect((await carillon(["multicast", "send", "main", text])).stdout).toMatch(position);
     }
     expect((await carillon(["multicast", "listen", "main", "--after", "start", "--count", "2"])).stdout).toBe("one\ntwo\n");
+    const once = ["multicast", "send", "main", "once", "--idempotency-key", "1", "--json"];
+    const first = JSON.parse((await carillon(once)).stdout);
+    expect(JSON.parse((await carillon(once)).stdout)).toEqual({ ...first, replayed: true });
+    await carillon(["multicast", "send", "main", "last"]);
+    expect((await carillon(["multicast", "listen", "main", "--after", "start", "--count", "4"])).stdout).toBe("one\ntwo\nonce\nlast\n");
     const unknown = await carillon(["multicast", "send", "nowhere", "x"]);
     expect(unknown.code).toBe(3);
   });

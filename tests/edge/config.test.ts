@@ -1,8 +1,10 @@
 /** One story per rule of the configuration: what wins over what, and what a slip is answered with. */
 import { describe, expect, test } from "bun:test";
+import { runtime } from "#runtime";
 import { checkSafety, type Config, loadConfig, loadOwn, loudly, type OwnSettings } from "../../edge/config.ts";
 import { settings, variableOf } from "../../edge/config/settings.ts";
 import { keyText } from "../../edge/link/identity.ts";
+import { newToken } from "../../edge/link/join/token.ts";
 import { version } from "../../edge/version.ts";
 
 interface Given {
@@ -44,6 +46,7 @@ function complaint(text: string | null, given: Given = {}): string {
 }
 
 /** Public keys as texts. */
+const join = newToken(runtime, Date.UTC(2030, 0)).listing.text;
 const keys = [1, 2, 3].map((byte) => keyText(new Uint8Array(32).fill(byte)));
 
 const two = `
@@ -72,8 +75,10 @@ describe("values", () => {
       data: "./data",
       http: { host: "127.0.0.1", port: 4100 },
       link: null,
-      token: null,
+      tokens: [],
+      tokenFiles: [],
       keyFile: "./data/node.key",
+      joinFile: "./data/join.token",
       keys: new Map(),
       links: { driver: "auto", mtuBytesMax: null, trace: null },
       durability: "sync",
@@ -135,7 +140,7 @@ delays = { "fra-iad" = 44 }
       { name: "world", acceptors: ["fra-1", "iad-1"], leadMs: 90, spans: ["fra", "iad"] },
     ]);
     expect(config.delays).toEqual(new Map([["fra-iad", 44]]));
-    expect(config.token).toBe("only users know");
+    expect([config.tokens, config.tokenFiles]).toEqual([["only users know"], ["/secrets/token"]]);
     expect(config.keys).toEqual(new Map([["fra-1", [keys[0]!]], ["iad-1", [keys[1]!, keys[2]!]]]));
     // Peers were told a name, so it listens on every interface.
     expect(config.link).toEqual({ host: "0.0.0.0", port: 4101 });
@@ -145,6 +150,18 @@ delays = { "fra-iad" = 44 }
     const config = load(two.replace(/keys = .*/, "keys = []"));
     expect([...config.keys]).toEqual([["fra-1", [keys[0]!]], ["iad-1", []]]);
     checkSafety(config, false);
+  });
+
+  test("a join token is listed in place of a key, where first contact can be made", () => {
+    const text = two.replace(/keys = .*/, `join = "${join}"`);
+    const config = load(text, { flags: { "node.data": "/d/" } });
+    expect([...config.keys]).toEqual([["fra-1", [keys[0]!]], ["iad-1", [join]]]);
+    expect(config.joinFile).toBe("/d/join.token");
+    expect(load(text, { flags: { "node.join": "/run/join" } }).joinFile).toBe("/run/join");
+    checkSafety(config, false);
+    expect(() => checkSafety(load(text, { flags: { "link.driver": "udp" } }), true)).toThrow(
+      'Cannot use [[nodes]] "iad-1": a node joins over HTTP/2, which link.driver = "udp" has not; set "auto", or list its key instead of "join"',
+    );
   });
 
   test("[nodes.NAME] says the same as [[nodes]]", () => {
@@ -157,9 +174,13 @@ delays = { "fra-iad" = 44 }
   test("secrets come from files and variables, and are never shown", () => {
     const config = load(`[listen]\ntoken = "env:TOKEN"`, { environment: { TOKEN: "t" } });
     const plain = load(`[listen]\ntoken = "plain"`);
-    expect([config.token, plain.token]).toEqual(["t", "plain"]);
-    const shown = [config, plain].map(({ origins }) => origins.find((origin) => origin.key === "listen.token")!.value);
-    expect(shown).toEqual(["env:TOKEN", "***"]);
+    const several = load(`[listen]\ntoken = ["plain", "file:/secrets/token", "plain"]`);
+    expect([config.tokens, plain.tokens, several.tokens]).toEqual([["t"], ["plain"], ["plain", "only users know"]]);
+    const shown = [config, plain, several].map(({ origins }) => origins.find((origin) => origin.key === "listen.token")!.value);
+    expect(shown).toEqual(["env:TOKEN", "***", "***, file:/secrets/token, ***"]);
+    for (const slip of ["4711", '["4711", 4711]', '"4711', '["4711", ""]']) {
+      expect(complaint(`[listen]\ntoken = ${slip}`)).not.toContain("4711");
+    }
   });
 
   test("an unknown variable is a warning, not an error: Kubernetes sets some", () => {
@@ -209,6 +230,8 @@ describe("complaints name the place and what was meant", () => {
       'Cannot use node.name "fra": it is not among the nodes fra-1, iad-1',
     ],
     ["a secret file", `[listen]\ntoken = "file:/nope"`, {}, "Cannot use listen.token: /nope cannot be read (no such file)"],
+    ["a list without a secret", `[listen]\ntoken = []`, {}, "Cannot use listen.token: it must be one text or a list of 1 to 8"],
+    ["a secret that is none", `[listen]\ntoken = ["a", 7]`, {}, "Cannot use listen.token: each must be a text, not empty"],
     ["a secret variable", `[listen]\ntoken = "env:NOPE"`, {}, "Cannot use listen.token: the variable NOPE is not set"],
     [
       "a delay",
@@ -252,6 +275,36 @@ describe("complaints name the place and what was meant", () => {
       two.replace(keys[0]!, "carillon-private-key-1 c2VjcmV0"),
       {},
       'Cannot use [[nodes]] "fra-1": that is a private key, which belongs nowhere but in its node\'s key file; make another',
+    ],
+    [
+      "a join token beside a key",
+      two.replace("keys =", `join = "${join}"\nkeys =`),
+      {},
+      'Cannot use [[nodes]] "iad-1": it has a key and a join token; once the key is known, take "join" out',
+    ],
+    [
+      "a join token among keys",
+      two.replace(keys[1]!, join),
+      {},
+      'Cannot use [[nodes]] "iad-1": a join token stands alone, in place of a key',
+    ],
+    [
+      "a join token of two nodes",
+      two.replace(/keys? = .*/g, `join = "${join}"`),
+      {},
+      `Cannot use [[nodes]]: "fra-1" and "iad-1" have the same key, ${join}`,
+    ],
+    [
+      "the token itself in place of its listing, which is not repeated",
+      two.replace(/keys = .*/, 'join = "carillon-join-1 c2VjcmV0"'),
+      {},
+      'Cannot use [[nodes]] "iad-1": that is a join token, which is for the node alone; list what "carillon init --token" prints below it',
+    ],
+    [
+      "a join token cut short, which is not repeated either",
+      two.replace(/keys = .*/, `join = "${join.slice(0, -1)}"`),
+      {},
+      'Cannot use [[nodes]] "iad-1": that is no listing of a join token; those begin with cj1_, and "carillon init --token" prints them',
     ],
     [
       "a datagram that is too small",

@@ -60,7 +60,7 @@ test("damage is put aside on demand: the journal begins anew, rejoining, and kee
   const how = { replicated: true, quarantine: true, clock: new HandClock() };
   const second = await open(disk, how);
   expect(second.records).toEqual([]);
-  expect(second.recovery).toMatchObject({ records: 0, fresh: false, rejoining: true });
+  expect(second.recovery).toMatchObject({ records: 0, fresh: false, rejoining: true, lost: true });
   expect(second.recovery.damage).toEqual([
     { file: segment, offset: 224, reason: "record 2 was durable and is unreadable", group: null, instance: null },
   ]);
@@ -69,7 +69,7 @@ test("damage is put aside on demand: the journal begins anew, rejoining, and kee
   await append(second.journal, accept(1, 1, 4));
   await second.journal.close();
   const third = await open(disk, how);
-  expect([third.records, third.recovery.rejoining]).toEqual([[accept(1, 1, 4)], true]);
+  expect([third.records, third.recovery.rejoining, third.recovery.lost]).toEqual([[accept(1, 1, 4)], true, true]);
   await third.journal.rejoined();
   await third.journal.close();
   disk.flip("journal-00000002", 60);

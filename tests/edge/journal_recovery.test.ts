@@ -25,7 +25,7 @@ test("records of every kind come back in order, after a kill and after a close",
   const disk = await written(everyKind.map((record) => [record]));
   const first = await open(disk);
   expect(first.records).toEqual([...everyKind]);
-  expect(first.recovery).toEqual({ records: everyKind.length, torn: null, fresh: false, rejoining: false, damage: [] });
+  expect(first.recovery).toEqual({ records: everyKind.length, torn: null, fresh: false, rejoining: false, lost: false, damage: [] });
   await append(first.journal, accept(1, 7, 2), accept(1, 8, 2));
   await first.journal.close();
   const second = await open(disk);

@@ -178,11 +178,11 @@ test("an empty directory rejoins if others may remember its node, until it is sa
   await single.journal.close();
   const disk = new FaultyDisk();
   const first = await open(disk, { replicated: true });
-  expect(first.recovery).toMatchObject({ fresh: true, rejoining: true });
+  expect(first.recovery).toMatchObject({ fresh: true, rejoining: true, lost: false });
   await append(first.journal, accept(1, 1));
   const next = disk.kill();
   const second = await open(next, { replicated: true });
-  expect(second.recovery).toMatchObject({ fresh: false, rejoining: true });
+  expect(second.recovery).toMatchObject({ fresh: false, rejoining: true, lost: false });
   await second.journal.rejoined();
   const third = await open(next.losePower(() => 0), { replicated: true });
   expect(third.recovery).toMatchObject({ fresh: false, rejoining: false });

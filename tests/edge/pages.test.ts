@@ -44,7 +44,11 @@ test("docs/configuration.md shows a file that works on each of its nodes", () =>
       readSecret: () => "token",
     });
     checkSafety(config, false);
-    expect([config.self, config.token, config.topology.groups!.map((group) => group.name)]).toEqual([name, "token", ["eu", "us", "world"]]);
+    expect([config.self, config.tokens, config.topology.groups!.map((group) => group.name)]).toEqual([name, ["token"], [
+      "eu",
+      "us",
+      "world",
+    ]]);
   }
 });
 

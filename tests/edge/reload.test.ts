@@ -93,7 +93,7 @@ test("no private key is in what it prints, tells, answers or shows", async () =>
   }
 });
 
-test("everything but keys waits, by its name", () => {
+test("everything but keys and tokens waits, by its name", () => {
   const load = (text: string): Config =>
     loadConfig({ file: { path: "f", text }, environment: {}, flags: new Map(), hostName: "a", readSecret: () => "" });
   const before = load('[listen]\ntoken = "one"\n[[nodes]]\nname = "a"\nlink = "h:1"\n[[nodes]]\nname = "b"\nlink = "h:2"');
@@ -101,5 +101,5 @@ test("everything but keys waits, by its name", () => {
 [[nodes]]\nname = "b"\nlink = "h:2"`);
   expect(waitingIn(before, same)).toEqual([]);
   const after = load('[link]\nmtu = 1400\n[listen]\ntoken = "two"\n[[nodes]]\nname = "a"\nlink = "h:1"\n[groups.g]\nkeys = { from = "" }');
-  expect(waitingIn(before, after)).toEqual(["link.mtu", "listen.token", "[[nodes]]", "[groups]"]);
+  expect(waitingIn(before, after)).toEqual(["link.mtu", "[[nodes]]", "[groups]"]);
 });

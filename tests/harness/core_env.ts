@@ -207,7 +207,7 @@ export class CoreEnv {
             view.coordinator ? ` follows=n${view.coordinator}` : ""
           }${view.pendingCommands ? ` pending=${view.pendingCommands}` : ""}${
             view.voting || !this.topology.groups.find((group) => group.id === view.group)!.acceptors.includes(id) ? "" : " abstains"
-          }`,
+          }${view.forgetful.length === 0 ? "" : ` waits: ${view.forgetful.map((node) => `n${node}`).join(" ")} forgot`}`,
       );
     }
   }

@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** Default `auto`. */
   readonly link?: LinkDriver;
+  /** As in the configuration file; default one, `main`, of all nodes and keys. */
+  readonly groups?: readonly string[];
   /** All traffic between nodes passes a relay, where it can be meddled with. */
   readonly relay?: boolean;
   /** Called when the directories' parent is there and no node has been started. */
@@ -244,7 +246,7 @@ export class RealCluster implements AsyncDisposable {
 function configOf(
   self: RealNode,
   nodes: readonly RealNode[],
-  { keys, relay, durability = "sync", shape = "star", link = "auto" }: Omit<ClusterOptions, "relay"> & {
+  { keys, relay, durability = "sync", shape = "star", link = "auto", groups }: Omit<ClusterOptions, "relay"> & {
     readonly keys: ReadonlyMap<string, string>;
     readonly relay: Relay | null;
   },
@@ -258,7 +260,7 @@ function configOf(
     ...nodes.map((node) =>
       `[[nodes]]\nname = "${node.name}"\nkey = "${keys.get(node.name)}"\nlink = "127.0.0.1:${linkPort(node)}"\nhttp = "${node.url}"`
     ),
-    `[groups.main]\nshape = "${shape}"\nkeys = { from = "" }`,
+    ...groups ?? [`[groups.main]\nshape = "${shape}"\nkeys = { from = "" }`],
   ];
   return lines.join("\n") + "\n";
 }

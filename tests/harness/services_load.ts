@@ -31,6 +31,7 @@ export async function load(services: readonly Services[], random: Prng, calls: n
       () => at.kv.put(key, "v", { idempotencyKey: `${random.below(20)}` }).catch(refused),
       () => at.log(pick(logs)).append("v", { idempotencyKey: `${random.below(20)}` }).catch(refused),
       () => at.append(["u1", "e2"], ["v"], { idempotencyKey: `${random.below(20)}` }).catch(refused),
+      () => at.multicast(pick([["eu"], ["eu", "us"]]), "v", { idempotencyKey: `${random.below(20)}` }).catch(refused),
     ];
     running.push(pick(call)());
     if (random.unit() < 0.2) await settled();

@@ -137,9 +137,13 @@ test("a command with a key that was made before the checkpoint is not made again
     () => services.log("e").append("x", { idempotencyKey: "append" }),
     () => services.append(["e", "u"], ["y"], { idempotencyKey: "both" }),
     () => services.log("e").trim(1, { idempotencyKey: "trim" }),
+    () => services.multicast(["eu"], "message", { idempotencyKey: "message" }),
+    () => services.multicast(["eu", "us"], "to both", { idempotencyKey: "to both" }),
   ];
   const first: object[] = [];
   for (const call of calls(a)) first.push(await call());
+  // Once more in front of the checkpoint: a listener of the new life must not take that one for the first.
+  await a.multicast(["eu"], "message", { idempotencyKey: "message" });
   const { services } = newLife(cluster);
   takeOverAll(services, checkpoints(cluster));
   services.start();
@@ -149,6 +153,12 @@ test("a command with a key that was made before the checkpoint is not made again
   expect(again).toMatchObject(first.map((result, index) => index === 1 ? { ok: false, replayed: true } : replayed(result)));
   expect((await services.log("e").read({ from: 1 })).records.map((record) => record.text())).toEqual(["y"]);
   expect((await failure(services.kv.put("a", "other", { idempotencyKey: "put" }))).code).toBe("key-reused");
+  const heard: string[] = [];
+  for await (const event of services.deliveries(["eu", "us"], { after: "start" })) {
+    if (event.kind === "caught-up") break;
+    if (event.kind === "message") heard.push(event.text());
+  }
+  expect(heard).toEqual(["message", "to both"]);
   await settled();
   expect(services.digest()).toEqual(a.digest());
 });
@@ -372,8 +382,8 @@ test("damaged checkpoints, and those of other replicas and formats, are corrupt 
   expect(attempt(2, good[0]!.position, eu!)).toBe("Cannot restore a checkpoint: it is not of this replica");
   expect(attempt(0, good[1]!.position, logs!)).toBe("Cannot restore a checkpoint: it is not of this replica");
   const future = eu!.slice();
-  future[0] = 2;
-  expect(attempt(0, good[0]!.position, future)).toBe("Cannot restore a checkpoint: its format is version 2, and this program knows 1");
+  future[0] = 3;
+  expect(attempt(0, good[0]!.position, future)).toBe("Cannot restore a checkpoint: its format is version 3, and this program knows 2");
   expect(attempt(0, good[0]!.position, new Uint8Array([...eu!, 0]))).toBe("Cannot restore a checkpoint: it goes on behind its end");
   const cut = services.replicas[0]!.restore(good[0]!.position);
   cut.add(eu!.subarray(0, -1));

@@ -1,8 +1,11 @@
 /** Multicast and its streams: who hears what in which order, resuming, slow listeners, stalls and endings. */
 import { afterEach, expect, test } from "bun:test";
 import { commandPosition, formatPosition } from "../../core/position.ts";
+import type { Rule } from "../../core/rules.ts";
 import type { DeliveryEvent } from "../../services/api.ts";
+import { decodeCbor, encodeCbor } from "../../edge/codec/cbor.ts";
 import { eachDelivered } from "../../services/command.ts";
+import { createServices } from "../../services/services.ts";
 import { failure } from "../harness/failure.ts";
 import { settled } from "../harness/sequencer.ts";
 import { type ServicesCluster, servicesCluster, twoGroups } from "../harness/services_cluster.ts";
@@ -61,6 +64,84 @@ test("a message keeps its type and bytes, and says which groups it was for", asy
   const [event] = await take(a!.deliveries(["us"], { after: "start" }));
   if (event?.kind !== "message") throw new Error("Cannot go on: no message");
   expect([event.position, event.groups, event.type, event.bytes()]).toEqual([position, ["us", "eu"], "image/png", new Uint8Array([1, 2])]);
+});
+
+test("a message with a key is heard once, in its first place, by everybody who listens, wherever they begin", async () => {
+  const { services: [a, b], sequencer } = cluster({ topology: twoGroups, seed: 5 });
+  const waiting = take(b!.deliveries(["eu", "us"]), 22);
+  const sent: { readonly groups: string[]; readonly text: string; readonly position: string }[] = [];
+  for (let n = 0; n < 20; n++) {
+    const [groups, text] = [[["eu"], ["us"], ["eu", "us"]][n % 3]!, `${n}`];
+    const call = (at: typeof a) => at!.multicast(groups, text, { idempotencyKey: text });
+    const [one, other] = n % 2 ? await Promise.all([call(a), call(b)]) : [await call(b), await call(a)];
+    expect([one.replayed, other.replayed].toSorted()).toEqual([true, undefined]);
+    expect(one.position).toBe(other.position);
+    sent.push({ groups, text, position: one.position });
+  }
+  // Asked for once more when others have come behind them, and another message under a key that was used.
+  for (const { groups, text, position } of sent) {
+    expect(await a!.multicast(groups, text, { idempotencyKey: text })).toEqual({ position, replayed: true });
+    expect((await failure(b!.multicast(groups, "another", { idempotencyKey: text }))).code).toBe("key-reused");
+  }
+  await a!.multicast(["eu", "us"], "end");
+  const { position: end } = await b!.multicast(["eu", "us"], "end");
+  const texts = (events: readonly DeliveryEvent[]) => events.flatMap((event) => event.kind === "message" ? [event.text()] : []);
+  const order = sent.toSorted((x, y) => x.position < y.position ? -1 : 1);
+  const expected = (groups: string[], after: string) => [
+    ...order.filter((one) => one.position > after && one.groups.some((name) => groups.includes(name))).map(({ text }) => text),
+    ...["end", "end"].slice(after >= end ? 2 : 0),
+  ];
+  for (const groups of [["eu"], ["us"], ["eu", "us"]]) {
+    for (const at of [a!, b!]) {
+      expect(texts(await take(at.deliveries(groups, { after: "start" })))).toEqual(expected(groups, ""));
+      for (const { position } of order) {
+        expect(texts(await take(at.deliveries(groups, { after: position })))).toEqual(expected(groups, position));
+      }
+    }
+  }
+  // Also behind a repetition, which is a place in the order like any other.
+  const last = sequencer.ordered.at(-3)!;
+  const behind = formatPosition(commandPosition(sequencer.topology.order, last.group, last.entry, 0));
+  expect(texts(await take(a!.deliveries(["eu", "us"], { after: behind })))).toEqual(["end", "end"]);
+  expect(texts(await waiting).slice(0, 20)).toEqual(order.map(({ text }) => text));
+});
+
+test("a listener that is ahead of its node's own replica waits with what has a key until that one can tell", async () => {
+  const { services: [a], sequencer, timers } = cluster({ topology: twoGroups });
+  for (let n = 0; n < 2; n++) await a!.multicast(["eu"], "once", { idempotencyKey: "1" });
+  await a!.multicast(["eu"], "last");
+  // A new life whose replicas have not begun to hear anything.
+  const restarted = createServices(sequencer.node(1, 2), { after: timers.after, encodeCbor, decodeCbor, held: true });
+  const events = restarted.deliveries(["eu"], { after: "start" })[Symbol.asyncIterator]();
+  let first: string | null = null;
+  const next = events.next().then(({ value }) => first = shown(value!));
+  await settled();
+  expect(first).toBe(null);
+  restarted.start();
+  await next;
+  expect([first, shown((await events.next()).value!), shown((await events.next()).value!)]).toEqual(["once@eu", "last@eu", "caught-up"]);
+  await restarted.close();
+});
+
+test("where it has been forgotten which messages came again, a stream says so instead of telling one twice", async () => {
+  const { sequencer, timers } = cluster({ nodes: 1 });
+  const without = new Set<Rule>(["session-long"]);
+  // One is remembered, not a hundred thousand.
+  const forgetful = createServices(sequencer.node(1, 2), { after: timers.after, encodeCbor, decodeCbor, without });
+  const send = () => forgetful.multicast(["main"], "once", { idempotencyKey: "1" });
+  const { position } = await send();
+  await send();
+  expect(await take(forgetful.deliveries(["main"], { after: "start" }))).toMatchObject([{ kind: "message", position }, {
+    kind: "caught-up",
+  }]);
+  await send();
+  await forgetful.multicast(["main"], "without a key");
+  const error = await failure(take(forgetful.deliveries(["main"], { after: "start" })));
+  expect(error).toMatchObject({ code: "compacted", message: expect.stringContaining("came again has been forgotten") });
+  const { oldest } = error.facts as { readonly oldest: string };
+  expect(oldest > position).toBe(true);
+  expect((await take(forgetful.deliveries(["main"], { after: oldest }))).map(shown)).toEqual(["without a key@main", "caught-up"]);
+  await forgetful.close();
 });
 
 test("a stream resumes behind any position and misses nothing", async () => {

@@ -26,11 +26,14 @@ test("replicas that heard the same hold the same, however it reached them", asyn
       "eu/kv",
       "eu/log",
       "eu/log-sessions",
+      "eu/messages",
       "eu/sessions",
       "us/kv",
       "us/log",
       "us/log-sessions",
+      "us/messages",
       "us/sessions",
+      "world/messages",
       "world/sessions",
     ]);
     expect(services.map((each) => each.digest())).toEqual([digest, digest, digest]);

@@ -16,6 +16,7 @@ import { KvMachine } from "../../services/kv/machine.ts";
 import { encodeAppend, encodeTrim } from "../../services/log/command.ts";
 import { LogMachine } from "../../services/log/machine.ts";
 import type { Machine, State } from "../../services/machine.ts";
+import { Repeats } from "../../services/multicast/repeats.ts";
 import { Assembler, type Intake } from "../../services/restore.ts";
 import { Sessions } from "../../services/sessions.ts";
 import { Cutter, type Snapshot } from "../../services/snapshot.ts";
@@ -114,7 +115,21 @@ function sessions(): Subject {
   };
 }
 
-const kinds = { kv, log, catalog, sessions };
+function repeats(): Subject {
+  const positions = new Repeats(30);
+  return {
+    state: positions,
+    digest() {
+      const hash = new Hash();
+      positions.addTo(hash);
+      return hash.digest();
+    },
+    apply: (position, random) => random.unit() < 0.5 ? positions.add(position) : undefined,
+    disturb() {},
+  };
+}
+
+const kinds = { kv, log, catalog, sessions, repeats };
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(pieces.reduce((sum, { byteLength }) => sum + byteLength, 0));
@@ -320,7 +335,7 @@ test("what cannot be at a position, or in that order, or so often, is corrupt", 
   const refused = (state: State, position: number, bytes: Uint8Array) => {
     expect(() => restore(state.restore(at(position)), bytes, () => 1_000)).toThrow("Cannot restore a checkpoint: ");
   };
-  for (const make of [kv, log, sessions]) {
+  for (const make of [kv, log, sessions, repeats]) {
     const subject = make();
     for (let major = 1; major <= 30; major++) subject.apply(at(major), new Prng(major));
     refused(make().state, 2, drawn(new Cutter(subject.state.snapshot(at(30))), 1 << 20));
@@ -328,6 +343,9 @@ test("what cannot be at a position, or in that order, or so often, is corrupt", 
   const [many, few] = [100, 10].map((countMax) => new Sessions({ countMax, ageMax: 1_000 }));
   for (let n = 1; n <= 20; n++) many!.keep(`${n}`, { fingerprint: "0123456789abcdef", position: at(n), outcome: "" });
   refused(few!, 20, drawn(new Cutter(many!.snapshot()), 1 << 20));
+  const again = new Repeats(100);
+  for (let n = 1; n <= 20; n++) again.add(at(n));
+  refused(new Repeats(10), 20, drawn(new Cutter(again.snapshot()), 1 << 20));
   const two = drawn(new Cutter(twoEntries().snapshot(at(2))), 1_000);
   const middle = 10 + (two.byteLength - 12) / 2;
   const [head, first, second, end] = [two.slice(0, 10), two.slice(10, middle), two.slice(middle, -2), two.slice(-2)];

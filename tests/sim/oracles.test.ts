@@ -62,6 +62,7 @@ class Story {
     const group: GroupView = {
       group: 1,
       voting: true,
+      forgetful: [],
       promised: b2,
       logBallot: b1,
       start: 1,
@@ -284,6 +285,7 @@ suite("words", () => {
   const emptyView: GroupView = {
     group: 1,
     voting: true,
+    forgetful: [],
     promised: 0,
     logBallot: 0,
     start: 0,

@@ -42,11 +42,16 @@ export const aims = {
     durability: "memory",
     faults: drawFaults(prng, plan.topology, "memory", plan.safetyMs, ["crash", "cut", "pause"]),
   }),
-  /** Everybody's clock is set back, and then everybody starts anew, over groups that are merged and have long pauses. */
+  /**
+   * Everybody's clock is set back, and then everybody starts anew, over groups that are merged and have long pauses. Each has an
+   * acceptor of its own, often the last to hear of the others: one that had the log of both would know by its stamps how late it was.
+   */
   clocks: (plan: Plan, prng: Prng): Plan => {
     const work = { ...plan.work, registers: 1, appenders: 1, thinkMs: 60, callers: 2 };
-    const dark = befallen({ ...spanned(plan, 3), work, clock: { ...plan.clock, offsetMs: 3_000 } }, prng, ["black-out"]);
+    const apart = spanned(plan, 3, (names) => [[names[0]!], [names[1]!], [names[2]!]]);
+    const dark = befallen({ ...apart, work, clock: { ...plan.clock, offsetMs: 3_000 } }, prng, ["black-out", "slow-path"]);
     const faults = dark.faults.flatMap((fault): Fault[] => {
+      if (fault.kind !== "black-out") return [fault];
       const byMs = -prng.pick([300, 3_000, 3_600_000]);
       return [...dark.topology.nodes.map(({ id }): Fault => ({ at: fault.at, kind: "clock-step", target: id, byMs })), fault];
     });
@@ -66,16 +71,21 @@ function befallen(plan: Plan, prng: Prng, often: readonly FaultKind[]): Plan {
   return { ...plan, durability: "sync", faults: drawFaults(prng, plan.topology, "sync", plan.safetyMs, often) };
 }
 
-function spanned(plan: Plan, most = 5): Plan {
+/** `acceptors` of the two groups and of the one that spans them: by default the same for all, the second's in another order. */
+function spanned(
+  plan: Plan,
+  most: number,
+  acceptorsOf: (names: readonly string[]) => readonly (readonly string[])[] = (names) => [names, [...names].reverse(), names],
+): Plan {
   const nodes = plan.topology.nodes.slice(0, most).map(({ name, id }) => ({ name, id, link: addressOf(id) }));
-  const acceptors = nodes.slice(0, 3).map(({ name }) => name);
+  const [first, second, both] = acceptorsOf(nodes.slice(0, 3).map(({ name }) => name));
   const topology = parseTopology({
     cluster: "world",
     nodes,
     groups: [
-      { name: "g1", acceptors, keys: [{ from: "", to: "m" }] },
-      { name: "g2", acceptors: [...acceptors].reverse(), keys: [{ from: "m" }] },
-      { name: "all", acceptors, spans: ["g1", "g2"] },
+      { name: "g1", acceptors: first!, keys: [{ from: "", to: "m" }] },
+      { name: "g2", acceptors: second!, keys: [{ from: "m" }] },
+      { name: "all", acceptors: both!, spans: ["g1", "g2"] },
     ],
   });
   return { ...plan, topology };

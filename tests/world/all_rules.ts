@@ -18,6 +18,7 @@ const outer: Readonly<Record<OuterRule, true>> = {
   "hold-for-older": true,
   "session-everywhere": true,
   "session-long": true,
+  "message-once": true,
   "own-life": true,
   "read-confirmed": true,
   "scan-confirmed": true,

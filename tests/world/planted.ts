@@ -85,7 +85,7 @@ async function main(wanted: readonly string[]): Promise<number> {
     if (result !== null) found++;
     const tail = result === null
       ? `NOT FOUND within ${seedsMax} seeds`
-      : `seed ${String(result.seeds).padStart(3)}  ${result.check}: ${result.message.slice(0, 110)}`;
+      : `seed ${String(result.seeds).padStart(3)}  ${result.check}: ${result.message.replace(/\s+/g, " ").slice(0, 110)}`;
     console.log(`${rule.padEnd(20)} ${where}  ${((performance.now() - began) / 1_000).toFixed(0).padStart(4)} s  ${tail}`);
   }
   console.log(`${found} of ${rules.length} planted bugs found within ${seedsMax} seeds each`);

@@ -59,6 +59,7 @@ function countsOf(world: World): Record<string, number> {
     resumed: work.watches.resumed,
     delivered: work.messages.delivered,
     restarted: work.messages.restarted,
+    repeated: work.messages.again,
     promises: world.promises.compared,
     states: world.samples.taken,
     statesMet: world.samples.met,

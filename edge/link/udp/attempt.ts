@@ -150,7 +150,6 @@ export class Attempt {
     const { identity, cryptography, random, say } = this.#options;
     const handshake = new Handshake({
       cryptography,
-      pattern: "IK",
       role: "initiator",
       prologue: prologue(identity.cluster, identity.self, this.peer),
       own,

@@ -137,7 +137,6 @@ export class Responder {
     let isKnown = false;
     const handshake = new Handshake({
       cryptography,
-      pattern: "IK",
       role: "responder",
       prologue: prologue(cluster, init.from, self),
       own,

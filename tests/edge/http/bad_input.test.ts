@@ -96,7 +96,7 @@ const table: readonly Row[] = [
   [400, "bad-request", "DELETE", "/v1/kv/k", { "idempotency-key": '"a' }],
   [400, "bad-request", "PUT", "/v1/kv/k", { "idempotency-key": "k".repeat(256) }, "x"],
   [400, "bad-request", "PUT", "/v1/logs/new", { "idempotency-key": "a" }],
-  [400, "bad-request", "POST", "/v1/multicast?groups=main", { "idempotency-key": "a" }, "x"],
+  [400, "bad-request", "POST", "/v1/multicast?groups=main", { "idempotency-key": '"a' }, "x"],
   [400, "bad-request", "POST", "/v1/logs/l/records", { "producer-id": "a" }, "x"],
   // Events.
   [400, "bad-request", "GET", "/v1/events?after=yesterday"],

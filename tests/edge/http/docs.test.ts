@@ -17,7 +17,8 @@ test.skipIf(Bun.which("curl") === null)("every line prints what the page shows",
   const reader = new Reader();
   const differences = examples.flatMap((example, index) => {
     if (example.shown.length === 0) return printed[index] === "" ? [] : [`line ${example.line} prints ${printed[index]}`];
-    return reader.compare(example, printed[index]!) ?? [];
+    // On a busy machine any stream may be one that starts quiet, and says so.
+    return reader.compare(example, printed[index]!.replace(/^(: still here\n)?\n/, "")) ?? [];
   });
   await server.stop(true);
   expect(differences).toEqual([]);

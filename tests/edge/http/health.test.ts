@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Histogram } from "../../../edge/http/app.ts";
 import { problems } from "../../../edge/http/problems.ts";
+import { Tokens } from "../../../edge/http/tokens.ts";
 import { startNodes, type TestCluster, type TestNode, udpLink } from "./nodes.ts";
 
 const syncs = new Histogram();
@@ -9,13 +10,14 @@ syncs.observe(0.0002);
 syncs.observe(0.3);
 let failed: string | undefined;
 let draining = false;
+const tokens = new Tokens(["open sesame"]);
 let cluster: TestCluster;
 beforeAll(async () => {
   const groups = [{ name: "main", keys: [{}] }, { name: "side" }, { name: "both", spans: ["main", "side"] }];
   cluster = await startNodes(
     { nodes: [{ name: "n1", region: "eu" }, { name: "n2", region: "us" }], groups },
     (name) =>
-      name === "n2" ? { token: "open sesame" } : {
+      name === "n2" ? { tokens } : {
         runtime: "bun 1",
         hosts: ["localhost", "127.0.0.1", "[::1]"],
         draining: () => draining,
@@ -43,7 +45,7 @@ describe("the cluster", () => {
     expect((await json("/v1/groups")).groups).toMatchObject([{ name: "main", acceptors: ["n1", "n2"] }, {}, {}]);
     const { links, counts } = await json("/v1/links");
     expect(links).toEqual([
-      { ...udpLink, region: "us", connected: true, suspected: false, heardMsAgo: expect.any(Number) },
+      { ...udpLink, region: "us", connected: true, suspected: false, learnedKey: null, heardMsAgo: expect.any(Number) },
     ]);
     expect(counts).toEqual({ handshakes: 7, handshakesRefused: 6, datagramsIgnored: 5 });
     expect((await request("/v1/cluster?x")).status).toBe(400);
@@ -171,6 +173,40 @@ describe("who may ask", () => {
     const refused = await secured.request("/v1/kv/x", { method: "PUT", body: "x" });
     expect(refused.headers.get("www-authenticate")).toBe("Bearer");
     expect(await refused.json()).toMatchObject({ code: "unauthenticated", outcome: "none" });
+  });
+
+  test("while two are listed either does; with one that is gone a stream ends, a long poll tells nothing, and a write is told how it went", async () => {
+    const secured = cluster.nodes[1]!;
+    const as = (token: string, more: RequestInit = {}) => ({
+      headers: { authorization: `Bearer ${token}`, accept: "application/x-ndjson" },
+      ...more,
+    });
+    const streams = ["/v1/deliveries?groups=main", "/v1/watch?prefix=none/&after=00000000000000000000", "/v1/events?follow"];
+    expect(tokens.change(["open sesame", "another"])).toEqual({ added: 1, gone: 0 });
+    const [old, young] = await Promise.all(
+      ["open sesame", "another"].map((token) =>
+        Promise.all(streams.map(async (path) => (await secured.request(path, as(token))).body!.getReader()))
+      ),
+    );
+    for (const reader of [...old!, ...young!]) await reader.read();
+    const poll = secured.request("/v1/kv/nothing?wait=10s", as("open sesame"));
+    const write = secured.request("/v1/kv/something", as("open sesame", { method: "PUT", body: "x" }));
+    const begun = secured.services.stats().waiting;
+    expect(begun).toBeGreaterThan(0);
+    expect(tokens.change(["another"])).toEqual({ added: 0, gone: 1 });
+    for (const reader of old!) {
+      let text = "";
+      for (let read = await reader.read(); !read.done; read = await reader.read()) text += new TextDecoder().decode(read.value);
+      expect(text.trimEnd().split("\n").at(-1)).toContain('"code":"unauthenticated"');
+    }
+    expect((await write).status).toBe(201);
+    await cluster.nodes[0]!.request("/v1/kv/nothing", { method: "PUT", body: "secret" });
+    const told = await poll;
+    expect([told.status, (await told.text()).includes("secret")]).toEqual([401, false]);
+    expect((await secured.request("/v1/kv/something", as("open sesame"))).status).toBe(401);
+    expect((await secured.request("/v1/kv/something", as("another"))).status).toBe(200);
+    for (const reader of young!) await reader.cancel();
+    tokens.change(["open sesame"]);
   });
 
   test("without a token, no page of another origin and no name that is not ours", async () => {

@@ -39,6 +39,22 @@ test("listeners at different nodes see one order, whatever they sent where", asy
   expect(eu).toEqual(first.filter(({ groups }) => (groups as string[]).includes("eu")));
 });
 
+test("a message with a key is heard once, and its place told again, at another node too", async () => {
+  const ask = (node: number, body: string) =>
+    request(node, "/v1/multicast?groups=eu,us", { method: "POST", body, headers: { "idempotency-key": '"once"' } });
+  const before = await send(0, "eu,us", "before");
+  const first = await ask(0, "m");
+  const again = await ask(1, "m");
+  const { position } = await first.json();
+  expect([first.status, first.headers.get("idempotent-replayed")]).toEqual([201, null]);
+  expect([again.status, again.headers.get("idempotent-replayed"), (await again.json()).position]).toEqual([201, "true", position]);
+  const other = await ask(2, "another");
+  expect([other.status, (await other.json()).code]).toEqual([422, "key-reused"]);
+  await send(2, "us", "after");
+  const heard = await messages(2, `groups=us&after=${before}&limit=2`);
+  expect(heard.map(({ text, position }) => [text, position])).toEqual([["m", position], ["after", heard[1]!["position"]]]);
+});
+
 test("a stream resumes behind a position, in each of its forms", async () => {
   const positions = [await send(0, "us", "r0"), await send(1, "us", "r1"), await send(2, "us", "r2")];
   expect((await messages(1, `groups=us&after=${positions[0]}&limit=2`)).map(({ text }) => text)).toEqual(["r1", "r2"]);

@@ -204,7 +204,6 @@ describe("a member that misbehaves", () => {
     const init = (from: number, by: KeyPair): Uint8Array => {
       const handshake = new Handshake({
         cryptography: runtime.cryptography,
-        pattern: "IK",
         role: "initiator",
         prologue: prologue("test", from, 2),
         own: by,
@@ -227,7 +226,6 @@ describe("a member that misbehaves", () => {
     const own = b.identity.keys[0]!;
     const handshake = new Handshake({
       cryptography: runtime.cryptography,
-      pattern: "IK",
       role: "responder",
       prologue: prologue("test", 1, 2),
       own,

@@ -57,7 +57,6 @@ export function handshakeTarget(random: Random): Target {
   const begin = (role: "initiator" | "responder", own: Random): Handshake =>
     new Handshake({
       cryptography,
-      pattern: "IK",
       role,
       prologue,
       own: role === "initiator" ? initiator : responder,

@@ -12,6 +12,8 @@ import { follow, type Kit, newValue, type Users } from "./kit.ts";
 
 /** Who has lost its place asks again after so long. */
 const againMs = 50;
+/** A message with a key is sent so often before its user gives it up. */
+const triesMax = 8;
 
 interface Sent {
   readonly who: string;
@@ -32,6 +34,8 @@ interface Listener {
 export class Messages implements Users {
   delivered = 0;
   restarted = 0;
+  /** Messages with a key whose place was told once more. */
+  again = 0;
   readonly #kit: Kit;
   readonly #sent = new Map<string, Sent>();
   readonly #refused = new Map<string, string>();
@@ -82,11 +86,15 @@ export class Messages implements Users {
       await client.pause(this.#kit.world.plan.work.thinkMs);
       const names = this.#names;
       const several = names.length > 2 && client.prng.chance(0.4);
-      await this.#send(client, several ? names.slice(0, 2) : [client.prng.pick(names)]);
+      const groups = several ? names.slice(0, 2) : [client.prng.pick(names)];
+      // Whether it was told or not, it is sent again, here or elsewhere: to those who listen that must make no difference.
+      const answers = client.prng.chance(0.5) ? client.prng.between(1, 3) : null;
+      await this.#send(client, groups, answers);
     }
   }
 
-  async #send(client: Client, groups: readonly string[]): Promise<boolean> {
+  /** `answers`: with a key, until so many have come; null without. */
+  async #send(client: Client, groups: readonly string[], answers: number | null = null): Promise<boolean> {
     const { world } = this.#kit;
     const value = newValue(world);
     const mark = value.slice(0, 11);
@@ -94,14 +102,33 @@ export class Messages implements Users {
     const carrier = spanningGroup(world.plan.topology, ids)!;
     const sent: Sent = { who: client.name, groups, position: "" };
     this.#sent.set(mark, sent);
-    const reply = await client.ask(async (services) => {
-      const { position } = await services.multicast(groups, value, { timeoutMs: client.patienceMs });
-      world.acknowledged.acknowledge(value, carrier.id, client.node);
-      return position;
-    });
-    if (reply.ok) sent.position = reply.value;
-    else if (reply.outcome === "none") this.#refused.set(mark, `${reply.code} at n${reply.node}`);
-    return reply.ok;
+    const options = { timeoutMs: client.patienceMs, ...(answers === null ? {} : { idempotencyKey: mark }) };
+    let [told, unknown, last] = [0, false, ""];
+    for (let tries = 0; told < (answers ?? 1) && tries < (answers === null ? 1 : triesMax); tries++) {
+      if (tries > 0) await client.pause(20);
+      const reply = await client.ask(async (services) => {
+        const { position } = await services.multicast(groups, value, options);
+        world.acknowledged.acknowledge(value, carrier.id, client.node);
+        return position;
+      });
+      if (reply.ok) {
+        const { position } = sent;
+        demand(
+          position === "" || position === reply.value,
+          "exactly-once",
+          () => `${client.name} is told that ${mark} is at ${reply.value}, and was told ${position}`,
+        );
+        sent.position = reply.value;
+        if (told++ > 0) this.again++;
+        client.moveOn();
+      } else {
+        demand(reply.code !== "key-reused", "exactly-once", () => `${client.name} is told that the key of ${mark} is another's`);
+        unknown ||= reply.outcome === "unknown";
+        last = `${reply.code} at n${reply.node}`;
+      }
+    }
+    if (told === 0 && !unknown) this.#refused.set(mark, last);
+    return told > 0;
   }
 
   #newListener(who: string, groups: readonly string[], from: string | null = ""): Listener {
