@@ -37,6 +37,11 @@ export interface Disk {
 export interface DiskFile {
   /** Writes all of `bytes`; off the event loop. */
   write(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
+  /**
+   * Writes all of `bytes` and makes them durable; what was written before may stay as it is. Off the event loop, in one step where the
+   * system has one.
+   */
+  commit(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** fdatasync, off the event loop. */
   sync(done: (error: Error | null) => void): void;
   read(offset: number, length: number): Promise<Uint8Array>;
