@@ -18,10 +18,10 @@ class Story {
     onProbe: (packets) => void this.lines.push(`probe ${packets}`),
   });
 
-  send(at: number, options: { readonly eliciting?: boolean; readonly probeBytes?: number } = {}): void {
-    const { eliciting = true, probeBytes = 0 } = options;
+  send(at: number, options: { readonly eliciting?: boolean; readonly patient?: boolean; readonly probeBytes?: number } = {}): void {
+    const { eliciting = true, patient = false, probeBytes = 0 } = options;
     const number = this.recovery.next;
-    this.recovery.sent({ number, sentAt: at, bytes: 1_200, eliciting, ackLargest: -1, pieces: [], windows: [], probeBytes });
+    this.recovery.sent({ number, sentAt: at, bytes: 1_200, eliciting, patient, ackLargest: -1, pieces: [], windows: [], probeBytes });
   }
 
   ack(first: number, last: number, now: number, delayMs = 0): void {
@@ -46,6 +46,27 @@ describe("round trips", () => {
     expect([rtt.smoothedMs, rtt.variationMs]).toEqual([101.375, 30.375]);
     rtt.measure(101, 4, 4);
     expect(rtt.smoothedMs).toBe(101.328125);
+  });
+});
+
+describe("a sample", () => {
+  test("is not taken of a packet that nobody had to acknowledge, and whose acknowledgement waited", () => {
+    const story = new Story();
+    story.send(0);
+    story.ack(0, 0, 100);
+    story.send(200);
+    // Its acknowledgement is lost. Then we acknowledge something, and hear no more until the peer has to say something of its own.
+    story.send(210, { eliciting: false });
+    story.ack(1, 2, 2_500, 2_190);
+    expect([story.recovery.rtt.smoothedMs, story.recovery.rtt.tripMs]).toEqual([100, 100]);
+    story.send(3_000);
+    story.send(3_001, { eliciting: false });
+    story.ack(3, 4, 3_109, 4);
+    expect(story.recovery.rtt.smoothedMs).toBe(100.5);
+    // Of one that has to be acknowledged it is: the peer is slow.
+    story.send(4_000);
+    story.ack(5, 5, 4_185, 80);
+    expect(story.recovery.rtt.tripMs).toBe(185);
   });
 });
 
@@ -102,6 +123,34 @@ describe("a packet", () => {
     story.send(5);
     story.ack(5, 5, 50);
     expect(story.told).toEqual(["acked 5"]);
+  });
+
+  test("of datagrams alone is in flight, and no probe asks for it; what its acknowledgement waited is none of the path's", () => {
+    const story = new Story();
+    story.send(0);
+    story.ack(0, 0, 40);
+    story.send(100, { patient: true });
+    expect([story.recovery.inFlightBytes, story.recovery.timerAt]).toEqual([1_200, Infinity]);
+    story.ack(1, 1, 340, 200);
+    expect([story.recovery.inFlightBytes, story.recovery.rtt.latestMs, story.recovery.rtt.minMs]).toEqual([0, 45, 40]);
+    // With anything else on the way, that is what is asked after.
+    story.send(400);
+    const { timerAt } = story.recovery;
+    story.send(401, { patient: true });
+    expect(story.recovery.timerAt).toBe(timerAt);
+  });
+
+  test("of datagrams alone, lost now and then, does not tell that nothing comes through", () => {
+    for (const patient of [false, true]) {
+      const story = new Story();
+      story.send(0);
+      story.ack(0, 0, 10);
+      const before = story.congestion.windowBytes;
+      for (const at of [250, 500, 750, 1_000]) story.send(at, { patient });
+      story.ack(4, 4, 1_010);
+      expect(story.recovery.lostPackets).toBe(3);
+      expect(story.congestion.windowBytes > before / 2).toBe(patient);
+    }
   });
 
   test("that probes for size may be lost and tells nothing of congestion", () => {
