@@ -24,7 +24,7 @@
  * @module
  */
 export { type ConnectOptions, type LocalCarillon, type NodeOptions, open, type PublicKeys } from "./edge/open.ts";
-export { newNodeKey } from "./edge/embedded/identity.ts";
+export { newJoinToken, newNodeKey } from "./edge/embedded/identity.ts";
 export { CarillonError, type ErrorCode, type ErrorDetails, type Outcome } from "./core/errors.ts";
 export type { Durability } from "./core/node.ts";
 export type { Shape, TopologyInput } from "./core/topology.ts";

@@ -9,7 +9,7 @@ import { parse, TomlError } from "smol-toml";
 import type { Durability } from "../core/node.ts";
 import { parseTopology, type TopologyInput } from "../core/topology.ts";
 import { Partitions } from "../services/partitions.ts";
-import { type NodeKeys, readKeys, withoutKeys } from "./config/keys.ts";
+import { checkJoins, type NodeKeys, readKeys, withoutKeys } from "./config/keys.ts";
 import { type Address, asAddress, asTable, formatAddress, isLoopback, onlyKeys, refuse, type Table } from "./config/read.ts";
 import { settings } from "./config/settings.ts";
 import { checkDelays, type NodeInput, readDelays, readGroups, readNodes } from "./config/tables.ts";
@@ -40,6 +40,8 @@ export interface Config {
   readonly tokenFiles: readonly string[];
   /** File with this node's private keys. */
   readonly keyFile: string;
+  /** File with its join token; of use while a token is what lists it. */
+  readonly joinFile: string;
   /** Public keys of the nodes that have any, by name. */
   readonly keys: NodeKeys;
   readonly links: LinkSettings;
@@ -88,6 +90,7 @@ export function loadConfig(sources: ConfigSources): Config {
     tokens: values.secrets("listen.token"),
     tokenFiles: values.secretFiles("listen.token"),
     keyFile: keyFileOf(values),
+    joinFile: inData(values, "node.join", "join.token"),
     keys,
     links: {
       driver: values.text("link.driver") as LinkSettings["driver"],
@@ -115,6 +118,7 @@ export function checkSafety(config: Config, insecure: boolean): void {
         `run "carillon init" on each and paste ${line} key = "ck1_…"`,
     );
   }
+  checkJoins(config.keys, config.links.driver);
   if (!insecure && !isLoopback(config.http.host) && config.tokens.length === 0) {
     refuse(
       `listen.http ${formatAddress(config.http)}: anybody who reaches it could read and write everything; ` +
@@ -207,7 +211,12 @@ function asSeen({ host, port }: Address, name: string): Address {
 }
 
 function keyFileOf(values: Values): string {
-  return values.optional("node.key") ?? `${values.text("node.data").replace(/\/+$/, "")}/node.key`;
+  return inData(values, "node.key", "node.key");
+}
+
+/** A file that is in the data directory unless its setting says where else. */
+function inData(values: Values, setting: string, file: string): string {
+  return values.optional(setting) ?? `${values.text("node.data").replace(/\/+$/, "")}/${file}`;
 }
 
 const mtuBytesMin = 1_200;

@@ -37,6 +37,11 @@ export interface Disk {
 export interface DiskFile {
   /** Writes all of `bytes`; off the event loop. */
   write(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
+  /**
+   * Writes all of `bytes` and makes them durable; what was written before may stay as it is. Off the event loop, in one step where the
+   * system has one.
+   */
+  commit(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** fdatasync, off the event loop. */
   sync(done: (error: Error | null) => void): void;
   read(offset: number, length: number): Promise<Uint8Array>;
@@ -147,7 +152,14 @@ export interface Runtime {
   collectGarbage(): void;
 }
 
+const wallBeginsAt = 1_704_067_200_000;
+
 /** Microseconds since 2024-01-01T00:00Z, from milliseconds since 1970. */
 export function wallMicros(unixMs: number): Micros {
-  return Math.round((unixMs - 1_704_067_200_000) * 1_000);
+  return Math.round((unixMs - wallBeginsAt) * 1_000);
+}
+
+/** The other way round. */
+export function unixMillis(wall: Micros): number {
+  return wallBeginsAt + wall / 1_000;
 }

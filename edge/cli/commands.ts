@@ -238,11 +238,14 @@ const node: readonly Command[] = [
       config,
       { name: "rotate", help: "add another key to those it has" },
       { name: "drop", help: "forget its keys that the cluster's file does not list" },
+      { name: "token", value: "NODE", help: "a join token for a node that has no key yet, and the line that lists it" },
+      { name: "valid", value: "TIME", help: "with --token: for how long a first contact may be made (default: 1h)" },
       ...settingFlags.filter(({ name }) => /^(node|listen\.(http|link))/.test(name)),
     ],
     examples: [
       "init --node.name fra-1 --node.data /var/lib/carillon",
       "init --node.name fra-1 --listen.link fra-1.internal:4101  # the lines go to standard output: … >> carillon.toml",
+      "init --token fra-2 --valid 2h  # list fra-2 before it has a key: two lines, one for it and one for the cluster's file",
       "init --rotate  # then list both keys on every node, then only the new one, then: carillon init --drop",
     ],
     notes: [

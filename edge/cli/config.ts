@@ -1,6 +1,9 @@
 /** carillon config …: what a node would start with, and whether it could. */
 import { checkSafety, type Config, loudly } from "../config.ts";
 import { formatAddress } from "../config/read.ts";
+import { joinOf } from "../config/keys.ts";
+import { isExpired } from "../link/join/token.ts";
+import { checkToken, readTokenFile } from "../link/join/token_file.ts";
 import { checkListed, readKeyFile } from "../link/key_file.ts";
 import { isThere } from "../runtime/system.ts";
 import { type Call, exits } from "./command.ts";
@@ -11,7 +14,7 @@ export async function check(call: Call): Promise<number> {
   const { config, file } = await configOf(call);
   checkSafety(config, call.on("insecure"));
   const { output } = call;
-  const warnings = [...config.warnings, ...loudly(config), ...await keyWarnings(config)];
+  const warnings = [...config.warnings, ...loudly(config), ...expiredJoins(config), ...await keyWarnings(config)];
   if (output.format !== "text") {
     await output.json({ ok: true, file, warnings });
     return exits.fine;
@@ -27,9 +30,27 @@ export async function check(call: Call): Promise<number> {
   return exits.fine;
 }
 
-/** Throws for a key file the node could not start with. One that is not there is where the configuration is only checked. */
-async function keyWarnings({ self, link, keyFile, keys }: Config): Promise<string[]> {
+function expiredJoins({ keys }: Config): string[] {
+  const { wall } = runtime.clock.now();
+  return [...keys.keys()].flatMap((name) => {
+    const join = joinOf(keys, name);
+    return join === null || !isExpired(join, wall)
+      ? []
+      : [`the join token of node "${name}" has expired: only nodes that know its key by now let it in; list the key, or another token`];
+  });
+}
+
+/** Throws for files the node could not start with. One that is not there is where the configuration is only checked. */
+async function keyWarnings({ self, link, keyFile, joinFile, keys }: Config): Promise<string[]> {
   if (link === null) return [];
+  const join = joinOf(keys, self);
+  if (join !== null) {
+    if (!await isThere(joinFile)) return [`there is no join token ${joinFile} here; the node needs it where it is to start`];
+    checkToken(self, await readTokenFile(joinFile, runtime.cryptography), join, joinFile);
+    // Its first start makes the key file.
+    if (await isThere(keyFile)) await readKeyFile(keyFile, runtime.cryptography);
+    return [];
+  }
   if (!await isThere(keyFile)) return [`there is no key file ${keyFile} here; where the node is to start, "carillon init" makes it`];
   checkListed(self, await readKeyFile(keyFile, runtime.cryptography), keys, keyFile);
   return [];

@@ -87,7 +87,7 @@ class Follower {
   }
 
   get #files(): readonly string[] {
-    return [this.#file, this.#config.keyFile, ...this.#tokenFiles];
+    return [this.#file, this.#config.keyFile, this.#config.joinFile, ...this.#tokenFiles];
   }
 
   /** All files as one text; what cannot be read differs from what can. */

@@ -23,6 +23,7 @@ export async function start(call: Call): Promise<number> {
     ...(config.link === null ? {} : { link: config.link }),
     keys: Object.fromEntries(config.keys),
     keyFile: config.keyFile,
+    joinFile: config.joinFile,
     links: config.links,
     token: config.tokens,
     delays: config.delays,

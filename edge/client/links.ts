@@ -20,6 +20,8 @@ export interface LinkSeen {
   readonly sentBytes: number | null;
   readonly receivedBytes: number | null;
   readonly retransmitted: number | null;
+  /** By which the node lets the peer in because it was shown under a join token; null for a peer that is listed by keys. */
+  readonly learnedKey: string | null;
   readonly udp: UdpSeen | null;
 }
 
@@ -72,6 +74,7 @@ function linkOf(link: Document): LinkSeen {
     sentBytes: numberOrNull(link, "sentBytes"),
     receivedBytes: numberOrNull(link, "receivedBytes"),
     retransmitted: numberOrNull(link, "retransmitted"),
+    learnedKey: textOrEmpty(link, "learnedKey") || null,
     udp: link.udp === null || link.udp === undefined ? null : udpOf(asDocument(link.udp)),
   };
 }

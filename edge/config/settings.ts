@@ -18,6 +18,12 @@ export const settings: readonly Setting[] = [
   { key: "node.region", kind: "text", fallback: "local", help: "where it stands; labels and simulated distances go by it" },
   { key: "node.data", kind: "path", fallback: "./data", help: "directory of the journal" },
   { key: "node.key", kind: "path", fallback: null, help: "file with its private keys (default: node.key in node.data)" },
+  {
+    key: "node.join",
+    kind: "path",
+    fallback: null,
+    help: "file with its join token, while that is what lists it (default: join.token in node.data)",
+  },
   { key: "listen.http", kind: "address", fallback: "127.0.0.1:4100", help: "where users connect" },
   { key: "listen.link", kind: "address", fallback: null, help: "where peers connect (default: the port of this node's own link)" },
   { key: "listen.token", kind: "secrets", fallback: null, help: "what users must send as `Authorization: Bearer …`" },

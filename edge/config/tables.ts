@@ -5,7 +5,7 @@ import { asAddress, asChoice, asNumber, asTable, asText, asTexts, onlyKeys, refu
 export type NodeInput = TopologyInput["nodes"][number];
 export type GroupInput = NonNullable<TopologyInput["groups"]>[number];
 
-const nodeKeys = ["name", "id", "region", "link", "http", "key", "keys"];
+const nodeKeys = ["name", "id", "region", "link", "http", "key", "keys", "join"];
 const groupKeys = ["name", "id", "acceptors", "learners", "proposers", "ring", "q1", "q2", "shape", "leadMs", "spans", "keys"];
 
 /** `[[nodes]]` with names inside, or `[nodes.NAME]`. */

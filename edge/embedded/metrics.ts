@@ -3,14 +3,18 @@ import type { Millis } from "../../core/ids.ts";
 import type { Topology } from "../../core/topology.ts";
 import type { Services } from "../../services/services.ts";
 import type { JournalStats, LinkStats, MetricsSources } from "../http/app.ts";
+import { keyText } from "../link/identity.ts";
 import type { PeerStats, UdpPath } from "../link/link.ts";
 import type { Clock } from "../runtime.ts";
 import { processUsage } from "../runtime/usage.ts";
 import type { RunningNode } from "../start_node.ts";
+import type { OwnIdentity } from "./identity.ts";
 
 export interface Measured {
   readonly node: RunningNode;
   readonly services: Services;
+  /** Null for a node without peers. */
+  readonly identity: Pick<OwnIdentity, "joins"> | null;
   readonly topology: Topology;
   readonly clock: Clock;
   /** Why the node has stopped, if it has. */
@@ -18,7 +22,7 @@ export interface Measured {
   readonly eventLoopDelayMs: () => number;
 }
 
-export function metricsOf({ node, services, topology, clock, failed, eventLoopDelayMs }: Measured): MetricsSources {
+export function metricsOf({ node, services, identity, topology, clock, failed, eventLoopDelayMs }: Measured): MetricsSources {
   return {
     journal: (): JournalStats => {
       const reason = failed();
@@ -26,6 +30,10 @@ export function metricsOf({ node, services, topology, clock, failed, eventLoopDe
     },
     links: () => (node.link?.stats() ?? []).map((peer) => linkStats(peer, topology, clock.now().mono)),
     ...(node.link === null ? {} : { linkCounts: node.link.counts.bind(node.link) }),
+    learnedKey: (peer) => {
+      const key = identity?.joins.learnedOf(topology.nodes.find(({ name }) => name === peer)?.id ?? 0) ?? null;
+      return key === null ? null : keyText(key);
+    },
     process: () => ({ ...processUsage(), eventLoopDelayMs: eventLoopDelayMs() }),
     services: () => services.stats(),
   };

@@ -72,6 +72,7 @@ export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   try {
     const local = new LocalNode(options, { topology, self, durability, identity, traces }, node);
     crashed.node = local;
+    if (identity !== null) identity.joins.onHappening = (happening) => local.tell(happening);
     await local.begin();
     if (crashed.error !== null) throw crashed.error;
     await local.listen();
@@ -364,6 +365,7 @@ class LocalNode implements LocalCarillon {
       metrics: metricsOf({
         node: this.#node,
         services: this.#services,
+        identity: this.#settled.identity,
         topology,
         clock: runtime.clock,
         failed: () => this.#failed?.message ?? null,

@@ -26,6 +26,10 @@ export interface NodeOptions {
   readonly keyFile?: string;
   /** Instead of a file: what `newNodeKey` makes. */
   readonly privateKey?: string;
+  /** What `newJoinToken` makes; for a node that a token lists in `keys`, instead of a key. */
+  readonly joinToken?: string;
+  /** Instead: a file that holds it; default `join.token` in `data`. */
+  readonly joinFile?: string;
   /** How links are made. Default: over UDP where that works, else over HTTP/2, without traces. */
   readonly links?: Partial<LinkSettings>;
   /** What HTTP users must send as `Authorization: Bearer …`; several while one takes the place of another. */
@@ -44,7 +48,7 @@ export interface NodeOptions {
   readonly onCrash?: (error: Error) => void;
 }
 
-/** Keys as `ck1_…`; several while one takes the place of another. */
+/** Keys as `ck1_…`; several while one takes the place of another. Instead of any: what a join token lists, `cj1_…`. */
 export type PublicKeys = Readonly<Record<string, string | readonly string[]>>;
 
 /** A node in this process. */

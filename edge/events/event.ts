@@ -28,6 +28,16 @@ export type Happening =
   | { readonly kind: "own-keys-changed"; readonly keys: readonly string[] }
   /** Users are known by other tokens; streams of those that are gone have ended. */
   | { readonly kind: "tokens-changed"; readonly added: number; readonly gone: number }
+  /** The peer knows this node by its own key from now on; a join token is what lists it. */
+  | { readonly kind: "joined"; readonly peer: string }
+  /** The peer, listed by a join token, has shown its key. */
+  | { readonly kind: "key-learned"; readonly peer: string; readonly key: string }
+  /** First contact failed; `by`: the node that refused, this one or the peer. */
+  | { readonly kind: "join-refused"; readonly peer: string; readonly by: string; readonly reason: string }
+  /** The token of `of`, this node or the peer, is too old for a first contact between the two. */
+  | { readonly kind: "join-expired"; readonly peer: string; readonly of: string }
+  /** Two keys were shown under one token: `key`, which counts, and then `other`. */
+  | { readonly kind: "join-used-twice"; readonly peer: string; readonly key: string; readonly other: string }
   /** The configuration was changed in a way that cannot be used; the node goes on with what it had. */
   | { readonly kind: "config-refused"; readonly reason: string }
   /** The configuration was changed in ways that wait for the next start. */
@@ -100,6 +110,19 @@ export function describe(happening: Happening): string {
       return `answers to ${happening.keys.length === 1 ? "its key" : "its keys"} ${happening.keys.join(" and ")}`;
     case "tokens-changed":
       return `knows its users by other tokens: ${happening.added} new, ${happening.gone} gone`;
+    case "joined":
+      return `joined: node ${happening.peer} knows its key`;
+    case "key-learned":
+      return `learned the key of node ${happening.peer} under its join token; for the cluster's file: key = "${happening.key}"`;
+    case "join-refused":
+      return happening.by === happening.peer
+        ? `is not let in by node ${happening.peer} under its join token: ${happening.reason}`
+        : `refuses node ${happening.peer} under its join token: ${happening.reason}`;
+    case "join-expired":
+      return `does not get to know node ${happening.peer}: the join token of node ${happening.of} has expired; list its key, or another token`;
+    case "join-used-twice":
+      return `refuses ${happening.other} as node ${happening.peer}: its join token has been used before, for ${happening.key}; ` +
+        `if that is not its key, somebody else has the token: list its key, or another token`;
     case "config-refused":
       return `goes on with the configuration it has: ${happening.reason}`;
     case "config-waits":
@@ -148,6 +171,9 @@ const troubles: readonly Happening["kind"][] = [
   "unready",
   "stalled",
   "overloaded",
+  "join-refused",
+  "join-expired",
+  "join-used-twice",
   "config-refused",
   "slow-reader",
   "damage-found",

@@ -43,6 +43,7 @@ function linksOf({ view, now, metrics }: AppContext, status: ClusterStatus): Rec
       // Heartbeats measure it as well, but pass through two event loops.
       rttMs: link?.rttMs ?? rttMs,
       suspected: peer?.suspected ?? false,
+      learnedKey: metrics?.learnedKey?.(name) ?? null,
       heardMsAgo: heard ? Math.max(0, Math.round(now().mono - peer.heardAt)) : null,
     };
   });

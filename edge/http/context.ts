@@ -74,6 +74,8 @@ export interface MetricsSources {
   readonly journal?: () => JournalStats;
   readonly links?: () => readonly LinkStats[];
   readonly linkCounts?: () => LinkCounts;
+  /** The key that a peer (by name) is let in by because it was shown under a join token; null for one that is listed by keys. */
+  readonly learnedKey?: (peer: string) => string | null;
   readonly process?: () => ProcessStats;
   readonly services?: () => ServiceStats;
 }

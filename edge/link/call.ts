@@ -63,7 +63,6 @@ export class Caller {
     this.#pair = pair;
     this.#handshake = new Handshake({
       cryptography,
-      pattern: "IK",
       role: "initiator",
       prologue: prologue(this.#identity, this.#claim, nonce),
       ephemeral: randomBytes(32, entropy),
@@ -115,7 +114,6 @@ export function answerCall(
   for (const own of identity.keys) {
     const handshake = new Handshake({
       cryptography: runtime.cryptography,
-      pattern: "IK",
       role: "responder",
       prologue: prologue(identity, claim, nonce),
       own,

@@ -11,6 +11,7 @@ import { Caller } from "./call.ts";
 import { frameBytesMax, FrameWriter } from "./frames.ts";
 import { type Driver, laneOf, type LinkCounts, type LinkEvents, type LinkOptions, type PeerStats } from "./link.ts";
 import { Notices } from "./notices.ts";
+import { Joiner } from "./join/joiner.ts";
 import { Peer } from "./peer.ts";
 import { LinkServer, streamPath } from "./server.ts";
 
@@ -31,6 +32,7 @@ class Http2Link implements Driver {
   readonly #server: LinkServer;
   readonly #frames = new FrameWriter();
   readonly #peers = new Map<NodeId, Peer>();
+  readonly #joiners = new Map<NodeId, Joiner>();
   #http: HttpServer | null = null;
   #handshakes = 0;
   #closed = false;
@@ -72,17 +74,29 @@ class Http2Link implements Driver {
     const existing = this.#peers.get(peer);
     if (this.#closed || existing?.address === address) return;
     existing?.close();
+    this.#joiners.get(peer)?.close();
+    const { topology: { nodes }, identity } = this.#options;
+    const nameOf = (node: NodeId): string => nodes.find(({ id }) => id === node)?.name ?? String(node);
     const opened = new Peer(this.#options.runtime, {
       peer,
-      name: this.#options.topology.nodes.find(({ id }) => id === peer)?.name ?? String(peer),
+      name: nameOf(peer),
       address,
       delayMs: this.#options.delayMs?.(peer) ?? 0,
-      call: (lane) => new Caller(this.#options.runtime, this.#options.identity, { to: peer, lane, url: `http://${address}${streamPath}` }),
+      call: (lane) => new Caller(this.#options.runtime, identity, { to: peer, lane, url: `http://${address}${streamPath}` }),
       onOpen: () => this.#handshakes++,
       onUnreachable: () => this.#notices.later(() => this.#events.onUnreachable(peer)),
       onNotice: (sentence) => this.#notices.tell(sentence),
     });
     this.#peers.set(peer, opened);
+    const joiner = new Joiner(this.#options.runtime, identity, {
+      peer,
+      names: { peer: nameOf(peer), self: nameOf(identity.self) },
+      address,
+      isIn: () => opened.openSince !== null,
+      onKnown: () => opened.hurry(),
+      onNotice: (sentence) => this.#notices.once(sentence),
+    });
+    this.#joiners.set(peer, joiner);
   }
 
   send({ to, message }: Envelope): void {
@@ -116,6 +130,7 @@ class Http2Link implements Driver {
     this.#cancelCheck();
     this.#ignoreKeys();
     for (const peer of this.#peers.values()) peer.close();
+    for (const joiner of this.#joiners.values()) joiner.close();
     this.#server.close();
     await this.#http?.close();
   }
@@ -131,6 +146,7 @@ class Http2Link implements Driver {
     const { clock } = this.#options.runtime;
     this.#cancelCheck = clock.wakeAt(clock.now().mono + checkMs, () => {
       for (const peer of this.#peers.values()) peer.check();
+      for (const joiner of this.#joiners.values()) joiner.check();
       this.#checkLater();
     }, checkGraceMs);
   }

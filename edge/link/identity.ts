@@ -4,6 +4,7 @@
  */
 import type { NodeId } from "../../core/ids.ts";
 import { fromBase64Url, toBase64Url } from "./base64url.ts";
+import type { Joins } from "./join/joins.ts";
 
 /** X25519; 32 bytes each. */
 export interface KeyPair {
@@ -58,6 +59,8 @@ export interface Identity {
   readonly roster: Roster;
   /** All are answered to. */
   readonly keys: readonly KeyPair[];
+  /** Absent where no node is listed by a join token. */
+  readonly joins?: Joins;
 }
 
 /** With which keys to introduce ourselves, in this order: those of which we are listed that we hold. */

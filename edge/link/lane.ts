@@ -143,7 +143,7 @@ export class Lane {
     const attempt = ++this.#attempt;
     const current = (): boolean => attempt === this.#attempt;
     const headers = this.#caller.headers(nonce);
-    if (headers === null) return this.#broken("no key of it is listed");
+    if (headers === null) return this.#broken("no key of it is known here");
     let challenge: string | null = null;
     this.#stream = this.#runtime.openStream(this.#caller.url, headers, {
       onAnswer: (status, header) => {

@@ -10,7 +10,10 @@ import { answerCall, type Answered, type Claim, headerNames } from "./call.ts";
 import { holds, type Identity } from "./identity.ts";
 import { Incoming } from "./incoming.ts";
 import { type Lane, lanesOf } from "./link.ts";
+import { Door } from "./join/door.ts";
+import { joinPath } from "./join/greeting.ts";
 import { Nonces } from "./nonces.ts";
+import { problem } from "./problem.ts";
 
 export const streamPath = "/link/v1/stream";
 
@@ -42,6 +45,7 @@ export class LinkServer {
   readonly #options: ServerOptions;
   readonly #events: ServerEvents;
   readonly #nonces: Nonces;
+  readonly #door: Door;
   readonly #handshakes = new Bucket(handshakes);
   readonly #lanes: ReadonlySet<Lane>;
   readonly #guests = new Set<Guest>();
@@ -54,31 +58,33 @@ export class LinkServer {
     this.#events = events;
     this.#nonces = new Nonces(options.runtime);
     this.#lanes = lanesOf(options.topology);
+    this.#door = new Door(options, (sentence) => events.onNotice(sentence));
   }
 
-  /** Streams that were not let in, so far. */
+  /** Streams and first contacts that were refused, so far. */
   get refused(): number {
-    return this.#refused;
+    return this.#refused + this.#door.refused;
   }
 
-  readonly fetch = (request: Request): Response => {
+  readonly fetch = (request: Request): Response | Promise<Response> => {
     // With a malformed Host header, what Bun makes of it is no URL.
     const url = URL.canParse(request.url) ? new URL(request.url) : null;
-    if (url === null) return problem(400, "bad-request", "the request's address is malformed");
-    if (url.pathname !== streamPath) return problem(404, "not-found", "there is nothing here but the link of a Carillon node");
-    if (request.method !== "POST") return problem(405, "bad-request", "a link stream is a POST");
+    if (url === null) return refusal(400, "bad-request", "the request's address is malformed");
+    if (url.pathname === joinPath) return this.#door.fetch(request);
+    if (url.pathname !== streamPath) return refusal(404, "not-found", "there is nothing here but the link of a Carillon node");
+    if (request.method !== "POST") return refusal(405, "bad-request", "a link stream is a POST");
     const claim = this.#readClaim(request.headers);
-    if (claim === null) return problem(400, "bad-request", "a link stream names its sender and lane in headers");
+    if (claim === null) return refusal(400, "bad-request", "a link stream names its sender and lane in headers");
     const nonce = request.headers.get(headerNames.nonce);
     const message = request.headers.get(headerNames.handshake);
     if (nonce === null || message === null) return this.#challenge("a link stream begins with a handshake");
     if (!this.#nonces.isGood(nonce)) return this.#challenge("the nonce is spent, too old or not ours");
-    if (!this.#handshakes.take(this.#options.runtime.clock.now().mono)) return problem(429, "overloaded", "too many handshakes at once");
+    if (!this.#handshakes.take(this.#options.runtime.clock.now().mono)) return refusal(429, "overloaded", "too many handshakes at once");
     const answered = answerCall(this.#options, claim, { nonce, message });
     if ("refusal" in answered) return this.#refuse(claim, answered.refusal, "this node does not let you in");
     this.#nonces.spend(nonce);
     if (!this.#lanes.has(claim.lane)) return this.#refuse(claim, `there is no group for lane ${claim.lane}`);
-    if (request.body === null) return problem(400, "bad-request", "a link stream has a body");
+    if (request.body === null) return refusal(400, "bad-request", "a link stream has a body");
     return this.#accept(claim, answered, request.body);
   };
 
@@ -101,13 +107,13 @@ export class LinkServer {
   }
 
   #challenge(detail: string): Response {
-    return problem(401, "unauthenticated", detail, { [headerNames.nonce]: this.#nonces.issue() });
+    return refusal(401, "unauthenticated", detail, { [headerNames.nonce]: this.#nonces.issue() });
   }
 
   #refuse({ from }: Claim, why: string, told = why): Response {
     this.#refused++;
     this.#events.onNotice(`Cannot let in who says to be node ${from}: ${why}`);
-    return problem(403, "forbidden", told);
+    return refusal(403, "forbidden", told);
   }
 
   #accept(claim: Claim, answered: Answered, body: ReadableStream<Uint8Array>): Response {
@@ -135,10 +141,6 @@ export class LinkServer {
   }
 }
 
-function problem(status: number, code: string, detail: string, headers: Readonly<Record<string, string>> = {}): Response {
-  const title = `Cannot open a link stream: ${detail}`;
-  return new Response(JSON.stringify({ type: "about:blank", title, status, code, detail, outcome: "none", retryable: false }) + "\n", {
-    status,
-    headers: { "content-type": "application/problem+json", ...headers },
-  });
+function refusal(status: number, code: string, detail: string, headers: Readonly<Record<string, string>> = {}): Response {
+  return problem("Cannot open a link stream", { status, code, detail, headers });
 }

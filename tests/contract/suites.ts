@@ -7,6 +7,8 @@ import { core } from "./core.ts";
 import { datagrams } from "./datagrams.ts";
 import { disk } from "./disk.ts";
 import { http } from "./http.ts";
+import { joins } from "./joins.ts";
+import { joinTokens } from "./join_tokens.ts";
 import { keyFiles } from "./key_files.ts";
 import { links } from "./links.ts";
 import { node } from "./node.ts";
@@ -27,9 +29,11 @@ export const suites: readonly Suite[] = [
   datagrams,
   noise,
   keyFiles,
+  joinTokens,
   links,
   node,
   services,
+  joins,
   carillon,
   once,
   client,

@@ -75,6 +75,7 @@ describe("values", () => {
       tokens: [],
       tokenFiles: [],
       keyFile: "./data/node.key",
+      joinFile: "./data/join.token",
       keys: new Map(),
       links: { driver: "auto", mtuBytesMax: null, trace: null },
       durability: "sync",

@@ -21,6 +21,7 @@ const good: LinkSeen = {
   sentBytes: 1,
   receivedBytes: 1,
   retransmitted: 0,
+  learnedKey: null,
   udp: { state: "open", failure: null, failingMs: null, passedBytes: 1_452, stuckBytes: null },
 };
 
@@ -74,6 +75,18 @@ test("a path that loses, and one that is too narrow", () => {
   expect(trouble(report("fra-1", { lossRatio: 0.05 }))).toEqual(["! udp fra-1→sin-1: 5 % loss"]);
   // What is too long for any path does not get through, and that is as it should be.
   expect(trouble(report("fra-1", { udp: { ...good.udp!, stuckBytes: 1_473 } }))).toEqual([]);
+});
+
+test("a node that is known by a key it has shown: the line that lists it", () => {
+  const reports = ["fra-1", "iad-1"].map((name) => report(name, { learnedKey: "ck1_a" }));
+  const told = (all: readonly Report[]): string[] => lines(all).filter((line) => line.includes("join"));
+  expect(told([...reports, report("sin-1", { peer: "fra-1" })])).toEqual([
+    '! join sin-1: fra-1, iad-1 let it in by a key that it has shown under its join token → key = "ck1_a" in its [[nodes]] in the cluster\'s file, in place of "join"',
+  ]);
+  expect(told([reports[0]!, report("iad-1", { learnedKey: "ck1_b" })]).map((line) => line.slice(0, 26))).toEqual([
+    "! join sin-1: fra-1 lets i",
+    "! join sin-1: iad-1 lets i",
+  ]);
 });
 
 test("UDP that is not let through, and no way at all", () => {

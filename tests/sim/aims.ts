@@ -7,7 +7,7 @@ import { parseTopology } from "../../core/topology.ts";
 import type { Plan } from "./plan.ts";
 import type { Prng } from "./prng.ts";
 
-export type Aim = "usurpers" | "strangers" | "forgetters" | "laggards";
+export type Aim = "usurpers" | "eclipses" | "strangers" | "forgetters" | "laggards";
 
 /**
  * Coordinators are made to give way all the time, on a network that loses and reorders, with wall clocks seconds
@@ -48,11 +48,35 @@ function usurpers(plan: Plan, prng: Prng): Plan {
       pauseMs: 50,
       handoverEveryMs: prng.range(30, 100),
       unreachableEveryMs: prng.range(50, 200),
+      eclipseEveryMs: Infinity,
     },
     work: { ...plan.work, proposeEveryMs: 3, burst: prng.pick([1, 3]), demand: Infinity, confirmEveryMs: Infinity },
     turnMs: 0,
     safetyMs: 3_000,
     scar: "none",
+  };
+}
+
+/**
+ * Learners hear the old coordinator and not the new one, while the acceptors follow that. Little is proposed: of what waits to be decided
+ * they would see that it does not come.
+ */
+function eclipses(plan: Plan, prng: Prng): Plan {
+  const stormy = usurpers(plan, prng);
+  return {
+    ...stormy,
+    network: { ...stormy.network, delayTypicalMs: 1, loss: prng.pick([0, 0.1]) },
+    trouble: {
+      ...stormy.trouble,
+      partitionEveryMs: Infinity,
+      partitionLastsMs: 60,
+      holdEveryMs: Infinity,
+      pauseEveryMs: Infinity,
+      handoverEveryMs: Infinity,
+      unreachableEveryMs: Infinity,
+      eclipseEveryMs: prng.range(150, 300),
+    },
+    work: { ...stormy.work, proposeEveryMs: prng.pick([20, 60]), burst: 1 },
   };
 }
 
@@ -141,4 +165,4 @@ function laggards(plan: Plan, prng: Prng): Plan {
   };
 }
 
-export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, strangers, forgetters, laggards };
+export const aims: Readonly<Record<Aim, (plan: Plan, prng: Prng) => Plan>> = { usurpers, eclipses, strangers, forgetters, laggards };

@@ -14,10 +14,20 @@ export interface FaultCounts {
   pauses: number;
   clockSteps: number;
   handovers: number;
+  eclipses: number;
 }
 
 export class Faults {
-  readonly counts: FaultCounts = { partitions: 0, oneWayCuts: 0, holds: 0, crashes: 0, pauses: 0, clockSteps: 0, handovers: 0 };
+  readonly counts: FaultCounts = {
+    partitions: 0,
+    oneWayCuts: 0,
+    holds: 0,
+    crashes: 0,
+    pauses: 0,
+    clockSteps: 0,
+    handovers: 0,
+    eclipses: 0,
+  };
   /** After healing: the node that stays broken, and how. */
   scar: Scar = "none";
   scarred: NodeId = 0;
@@ -61,6 +71,7 @@ export class Faults {
     this.#every("crash", trouble.crashEveryMs, (prng) => this.#crashOne(prng));
     this.#every("pause", trouble.pauseEveryMs, (prng) => this.#pause(prng));
     this.#every("handover", trouble.handoverEveryMs, (prng) => this.#handover(prng));
+    this.#every("eclipse", trouble.eclipseEveryMs, (prng) => this.#eclipse(prng));
     this.#every("unreachable", trouble.unreachableEveryMs, (prng) => {
       const [node, other] = prng.sample(this.#nodes, 2);
       this.#hosts.get(node!)!.submit({ kind: "unreachable", node: other! });
@@ -156,6 +167,27 @@ export class Faults {
       if (way !== "in") this.#network.hold(node, other, until);
       if (way !== "out") this.#network.hold(other, node, until);
     }
+  }
+
+  /**
+   * A group's coordinator and the other acceptors do not hear each other, and nobody but they hears the one of them that may follow it:
+   * whoever learns then hears the old coordinator, and acceptors that have promised the new one.
+   */
+  #eclipse(prng: Prng): void {
+    const led = [...this.#hosts.values()].flatMap((host) =>
+      (host.view?.groups ?? []).flatMap(({ group, coordinates }) => coordinates === 0 ? [] : [{ node: host.id, group }])
+    );
+    if (led.length === 0) return;
+    this.counts.eclipses++;
+    const { node, group } = prng.pick(led);
+    const others = prng.shuffle(this.#plan.topology.groups.find(({ id }) => id === group)!.acceptors.filter((other) => other !== node));
+    const until = this.#queue.now + prng.range(1, 3) * this.#plan.trouble.partitionLastsMs;
+    for (const other of others) {
+      this.#network.hold(node, other, until);
+      this.#network.hold(other, node, until);
+    }
+    const [heir] = others;
+    for (const other of this.#nodes) if (other !== heir && !others.includes(other)) this.#network.hold(heir!, other, until);
   }
 
   #crashOne(prng: Prng): void {

@@ -24,6 +24,7 @@ export interface Trouble {
   readonly pauseMs: Millis;
   readonly handoverEveryMs: Millis;
   readonly unreachableEveryMs: Millis;
+  readonly eclipseEveryMs: Millis;
 }
 
 export interface Work {
@@ -224,6 +225,8 @@ function drawTrouble(prng: Prng): Trouble {
     pauseMs: prng.pick([20, 150, 700]),
     handoverEveryMs: every(50, 1_500),
     unreachableEveryMs: every(100, 1_000),
+    // Rare by itself; an aim has it.
+    eclipseEveryMs: Infinity,
   };
 }
 

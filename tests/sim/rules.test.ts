@@ -19,7 +19,7 @@ interface Search {
 
 const searches: Readonly<Record<CoreRule, Search>> = {
   "quorum-clock": { aim: "strangers", within: 600, oracles: ["late", "order"] },
-  "clock-of-ballot": { aim: "usurpers", within: 400, oracles: ["late", "order"] },
+  "clock-of-ballot": { aim: "eclipses", within: 200, oracles: ["late", "order"] },
   "merge-clocks": { aim: "strangers", within: 1_000, oracles: ["late", "order"] },
   "whole-log": { aim: "strangers", within: 400, oracles: ["carried-over", "agreement", "ballot-log"] },
   "atomic-install": { within: 50, oracles: ["durable-quorum", "agreement", "carried-over", "ballot-log", "assertion"] },

@@ -105,6 +105,7 @@ suite("calm", () => {
         pauseMs: 0,
         handoverEveryMs: never,
         unreachableEveryMs: never,
+        eclipseEveryMs: never,
       },
       work: { ...plan.work, proposeEveryMs: 1_200, burst: 3, payloadBytes: 64, demand: never },
       turnMs: 0,

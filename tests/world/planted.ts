@@ -22,7 +22,7 @@ export const seedsMax = 500;
 
 export const searches: Readonly<Partial<Record<Rule, Search>>> = {
   "quorum-clock": { cores: "strangers" },
-  "clock-of-ballot": { cores: "usurpers" },
+  "clock-of-ballot": { cores: "eclipses" },
   "merge-clocks": { cores: "strangers" },
   "whole-log": { cores: "strangers" },
   "start-fence": { cores: "usurpers" },

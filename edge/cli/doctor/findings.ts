@@ -36,7 +36,14 @@ const smallMtuBytes = 1_252;
 
 export function findingsOf(reports: readonly Report[]): Finding[] {
   const answering = reports.filter(({ trouble }) => trouble === null);
-  return [...ofNodes(reports, answering), ...ofClocks(answering), ...ofDisks(answering), ...ofLinks(answering), ...ofDoors(answering)];
+  return [
+    ...ofNodes(reports, answering),
+    ...ofClocks(answering),
+    ...ofDisks(answering),
+    ...ofLinks(answering),
+    ...ofJoins(answering),
+    ...ofDoors(answering),
+  ];
 }
 
 function ofNodes(reports: readonly Report[], answering: readonly Report[]): Finding[] {
@@ -138,6 +145,19 @@ function ofLink(from: string, link: LinkSeen): Finding[] {
     warning(`udp ${way}`, parts.join("; "), small ? `link.mtu = ${link.mtuBytes} in ${from}'s configuration spares it the search` : null),
   );
   return findings;
+}
+
+/** Two keys of one node are two findings: somebody is in who should not be. */
+function ofJoins(reports: readonly Report[]): Finding[] {
+  const learned = reports.flatMap(({ name, links }) =>
+    (links?.links ?? []).flatMap(({ peer, learnedKey }) => learnedKey === null ? [] : [{ by: name, peer, key: learnedKey }])
+  );
+  const first = learned.filter((one, index) => learned.findIndex(({ peer, key }) => peer === one.peer && key === one.key) === index);
+  return first.map(({ peer, key }) => {
+    const by = learned.filter((one) => one.peer === peer && one.key === key).map((one) => one.by);
+    const text = `${by.join(", ")} ${by.length === 1 ? "lets" : "let"} it in by a key that it has shown under its join token`;
+    return warning(`join ${peer}`, text, `key = "${key}" in its [[nodes]] in the cluster's file, in place of "join"`);
+  });
 }
 
 function ofDoors(reports: readonly Report[]): Finding[] {

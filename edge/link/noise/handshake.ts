@@ -1,6 +1,6 @@
 /**
- * The Noise handshakes nodes use (revision 34 of the specification), with 25519, AESGCM and SHA256. `IK`: the initiator knows
- * the responder's key; two messages. `XX`: neither knows the other's; three. Pure: randomness is the caller's.
+ * The Noise handshake nodes use (revision 34 of the specification): `IK`, with 25519, AESGCM and SHA256. The initiator knows
+ * the responder's key; two messages. Pure: randomness is the caller's.
  */
 import { assert } from "../../../core/assert.ts";
 import type { Cryptography } from "../../runtime.ts";
@@ -8,28 +8,22 @@ import type { KeyPair } from "../identity.ts";
 import { tagBytes } from "./cipher.ts";
 import { joined, Symmetric } from "./symmetric.ts";
 
-export type Pattern = "IK" | "XX";
-
 /** One's own key of this handshake, one's own lasting key, and the four secrets that keys of both sides make. */
 type Token = "e" | "s" | "ee" | "es" | "se" | "ss";
 
-const messages: Readonly<Record<Pattern, readonly (readonly Token[])[]>> = {
-  IK: [["e", "es", "s", "ss"], ["e", "ee", "se"]],
-  XX: [["e"], ["e", "ee", "s", "es"], ["s", "se"]],
-};
+const messages: readonly (readonly Token[])[] = [["e", "es", "s", "ss"], ["e", "ee", "se"]];
 const keyBytes = 32;
 export const handshakeBytesMax = 65_535;
 
 export interface HandshakeOptions {
   readonly cryptography: Cryptography;
-  readonly pattern: Pattern;
   readonly role: "initiator" | "responder";
   /** What both sides must take for granted alike; a handshake fails between sides that do not. */
   readonly prologue: Uint8Array;
   readonly own: KeyPair;
   /** A private key of 32 random bytes, for this handshake and no other. */
   readonly ephemeral: Uint8Array;
-  /** The responder's lasting key; for an initiator of `IK`, and nobody else. */
+  /** The responder's lasting key; for an initiator, and nobody else. */
   readonly remote?: Uint8Array;
   /** Asked as soon as the other's lasting key is known, before anything costly is done for it; no is a failure. */
   readonly knows?: (publicKey: Uint8Array) => boolean;
@@ -54,18 +48,18 @@ export class Handshake {
   #failed = false;
 
   constructor(options: HandshakeOptions) {
-    const { cryptography, pattern, role, prologue, own, ephemeral, remote } = options;
-    const isTold = pattern === "IK" && role === "initiator";
+    const { cryptography, role, prologue, own, ephemeral, remote } = options;
+    const isTold = role === "initiator";
     assert(
       (remote !== undefined) === isTold,
-      `Cannot begin ${pattern} as ${role}: the other's key is ${isTold ? "needed" : "not to be told"}`,
+      `Cannot begin as ${role}: the other's key is ${isTold ? "needed" : "not to be told"}`,
     );
     this.#options = options;
     this.#remote = remote ?? null;
     this.#ephemeral = { privateKey: ephemeral, publicKey: cryptography.publicKey(ephemeral) };
-    this.#symmetric = new Symmetric(cryptography, `Noise_${pattern}_25519_AESGCM_SHA256`);
+    this.#symmetric = new Symmetric(cryptography, "Noise_IK_25519_AESGCM_SHA256");
     this.#symmetric.mixHash(prologue);
-    if (pattern === "IK") this.#symmetric.mixHash(remote ?? own.publicKey);
+    this.#symmetric.mixHash(remote ?? own.publicKey);
   }
 
   /** The other's lasting key once it has been told; its possession is proved with the last message we read. */
@@ -74,7 +68,7 @@ export class Handshake {
   }
 
   get isDone(): boolean {
-    return this.#turn === messages[this.#options.pattern].length;
+    return this.#turn === messages.length;
   }
 
   /** The next message with `payload` inside; null if the other's keys are none that an honest side has. */
@@ -98,7 +92,7 @@ export class Handshake {
     if (message.byteLength > handshakeBytesMax) return this.#fail();
     for (const token of tokens) {
       if (token === "e" || token === "s") {
-        const length = keyBytes + (token === "s" && this.#symmetric.isKeyed ? tagBytes : 0);
+        const length = keyBytes + (token === "s" ? tagBytes : 0);
         if (message.byteLength - at < length) return this.#fail();
         const said = message.subarray(at, at += length);
         if (!(token === "e" ? this.#hearEphemeral(said) : this.#hearStatic(said))) return this.#fail();
@@ -119,7 +113,7 @@ export class Handshake {
   #begin(even: "initiator" | "responder"): readonly Token[] {
     assert(!this.#failed && !this.isDone, "Cannot go on: the handshake has failed or is done");
     assert((this.#turn % 2 === 0) === (this.#options.role === even), "Cannot go on: it is the other side's turn");
-    return messages[this.#options.pattern][this.#turn++]!;
+    return messages[this.#turn++]!;
   }
 
   #fail(): null {

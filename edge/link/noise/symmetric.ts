@@ -1,4 +1,5 @@
 /** What both sides of a Noise handshake agree on so far: a hash of everything said, and a key made of every secret shared. */
+import { assert } from "../../../core/assert.ts";
 import type { Cryptography } from "../../runtime.ts";
 import { Cipher } from "./cipher.ts";
 
@@ -8,7 +9,7 @@ export class Symmetric {
   readonly #cryptography: Cryptography;
   #hash: Uint8Array;
   #chainingKey: Uint8Array;
-  /** Null until the first secret is shared: what is said before is in the clear. */
+  /** Null until the first secret is shared; nothing is sealed before. */
   #cipher: Cipher | null = null;
 
   constructor(cryptography: Cryptography, protocol: string) {
@@ -26,10 +27,6 @@ export class Symmetric {
     return this.#hash;
   }
 
-  get isKeyed(): boolean {
-    return this.#cipher !== null;
-  }
-
   mixHash(data: Uint8Array): void {
     this.#hash = this.#cryptography.sha256(joined(this.#hash, data));
   }
@@ -41,14 +38,14 @@ export class Symmetric {
   }
 
   sealAndHash(plain: Uint8Array): Uint8Array {
-    const said = this.#cipher === null ? plain.slice() : this.#cipher.seal(this.#hash, plain);
+    const said = this.#keyed().seal(this.#hash, plain);
     this.mixHash(said);
     return said;
   }
 
   /** Null for what the other side has not said, or not now. */
   openAndHash(said: Uint8Array): Uint8Array | null {
-    const plain = this.#cipher === null ? said.slice() : this.#cipher.open(this.#hash, said);
+    const plain = this.#keyed().open(this.#hash, said);
     if (plain !== null) this.mixHash(said);
     return plain;
   }
@@ -56,6 +53,11 @@ export class Symmetric {
   /** The keys of the conversation that follows: the initiator's direction, the responder's. */
   split(): readonly [Uint8Array, Uint8Array] {
     return this.#derive(new Uint8Array(0));
+  }
+
+  #keyed(): Cipher {
+    assert(this.#cipher !== null, "Cannot seal or open: no secret is shared yet");
+    return this.#cipher;
   }
 
   /** HKDF with two outputs. */

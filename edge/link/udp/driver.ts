@@ -283,7 +283,10 @@ export class UdpLink implements Driver {
     this.#alarmAt = at;
     this.#cancelAlarm = this.#options.runtime.clock.wakeAt(at, () => {
       this.#alarmAt = Infinity;
-      this.#endpoint.wake(this.#now());
+      const now = this.#now();
+      // Mostly what was due has left with something else meanwhile.
+      if (this.#endpoint.wakeAt > now) return this.#arm();
+      this.#endpoint.wake(now);
       this.#pump();
     });
   }

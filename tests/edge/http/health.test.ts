@@ -45,7 +45,7 @@ describe("the cluster", () => {
     expect((await json("/v1/groups")).groups).toMatchObject([{ name: "main", acceptors: ["n1", "n2"] }, {}, {}]);
     const { links, counts } = await json("/v1/links");
     expect(links).toEqual([
-      { ...udpLink, region: "us", connected: true, suspected: false, heardMsAgo: expect.any(Number) },
+      { ...udpLink, region: "us", connected: true, suspected: false, learnedKey: null, heardMsAgo: expect.any(Number) },
     ]);
     expect(counts).toEqual({ handshakes: 7, handshakesRefused: 6, datagramsIgnored: 5 });
     expect((await request("/v1/cluster?x")).status).toBe(400);
