@@ -1,10 +1,8 @@
 /** One story per rule of the configuration: what wins over what, and what a slip is answered with. */
 import { describe, expect, test } from "bun:test";
-import { runtime } from "#runtime";
 import { checkSafety, type Config, loadConfig, loadOwn, loudly, type OwnSettings } from "../../edge/config.ts";
 import { settings, variableOf } from "../../edge/config/settings.ts";
 import { keyText } from "../../edge/link/identity.ts";
-import { newToken } from "../../edge/link/join/token.ts";
 import { version } from "../../edge/version.ts";
 
 interface Given {
@@ -46,7 +44,6 @@ function complaint(text: string | null, given: Given = {}): string {
 }
 
 /** Public keys as texts. */
-const join = newToken(runtime, Date.UTC(2030, 0)).listing.text;
 const keys = [1, 2, 3].map((byte) => keyText(new Uint8Array(32).fill(byte)));
 
 const two = `
@@ -152,18 +149,6 @@ delays = { "fra-iad" = 44 }
     checkSafety(config, false);
   });
 
-  test("a join token is listed in place of a key, where first contact can be made", () => {
-    const text = two.replace(/keys = .*/, `join = "${join}"`);
-    const config = load(text, { flags: { "node.data": "/d/" } });
-    expect([...config.keys]).toEqual([["fra-1", [keys[0]!]], ["iad-1", [join]]]);
-    expect(config.joinFile).toBe("/d/join.token");
-    expect(load(text, { flags: { "node.join": "/run/join" } }).joinFile).toBe("/run/join");
-    checkSafety(config, false);
-    expect(() => checkSafety(load(text, { flags: { "link.driver": "udp" } }), true)).toThrow(
-      'Cannot use [[nodes]] "iad-1": a node joins over HTTP/2, which link.driver = "udp" has not; set "auto", or list its key instead of "join"',
-    );
-  });
-
   test("[nodes.NAME] says the same as [[nodes]]", () => {
     const config = load(`[nodes.a]\nlink = "127.0.0.1:7001"\n[nodes.b]\nlink = "127.0.0.1:7002"`, { hostName: "b" });
     expect(config.self).toBe("b");
@@ -259,36 +244,6 @@ describe("complaints name the place and what was meant", () => {
       two.replace(keys[0]!, "carillon-private-key-1 c2VjcmV0"),
       {},
       'Cannot use [[nodes]] "fra-1": that is a private key, which belongs nowhere but in its node\'s key file; make another',
-    ],
-    [
-      "a join token beside a key",
-      two.replace("keys =", `join = "${join}"\nkeys =`),
-      {},
-      'Cannot use [[nodes]] "iad-1": it has a key and a join token; once the key is known, take "join" out',
-    ],
-    [
-      "a join token among keys",
-      two.replace(keys[1]!, join),
-      {},
-      'Cannot use [[nodes]] "iad-1": a join token stands alone, in place of a key',
-    ],
-    [
-      "a join token of two nodes",
-      two.replace(/keys? = .*/g, `join = "${join}"`),
-      {},
-      `Cannot use [[nodes]]: "fra-1" and "iad-1" have the same key, ${join}`,
-    ],
-    [
-      "the token itself in place of its listing, which is not repeated",
-      two.replace(/keys = .*/, 'join = "carillon-join-1 c2VjcmV0"'),
-      {},
-      'Cannot use [[nodes]] "iad-1": that is a join token, which is for the node alone; list what "carillon init --token" prints below it',
-    ],
-    [
-      "a join token cut short, which is not repeated either",
-      two.replace(/keys = .*/, `join = "${join.slice(0, -1)}"`),
-      {},
-      'Cannot use [[nodes]] "iad-1": that is no listing of a join token; those begin with cj1_, and "carillon init --token" prints them',
     ],
     [
       "a datagram that is too small",

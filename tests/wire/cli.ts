@@ -3,12 +3,12 @@
  *
  *   [WORD …]          the cases whose names have one of the words; default all
  *   stalls            only the table of how long groups on one lossy link wait for each other
- *   fuzz              damages what parsers get, with V8's coverage, on Node
+ *   fuzz              gives links whatever anybody could, with V8's coverage, on Node
  *   flood             throws damaged datagrams at a node with a connection
  *   --seed N          default random, printed
  *   --short           the sizes of the test run
- *   --inputs N        for `fuzz` (each parser) and `flood`; default a million
- *   --target NAME     for `fuzz`: one parser
+ *   --inputs N        packets, messages or datagrams for each target of `fuzz`, and for `flood`; default a million
+ *   --target NAME     for `fuzz`: one of them
  *   --keep            for `fuzz`: keeps inputs that went somewhere new in tests/data/wire_corpus
  *
  * Exit code: 0 if everything held, 1 if not, 2 for a wrong call.

@@ -42,6 +42,7 @@ interface Try extends Pair {
   readonly handshake: Handshake;
   readonly connectionId: Uint8Array;
   readonly payload: InitPayload;
+  readonly begunAt: Millis;
   bytes: Uint8Array;
   cookies: number;
   /** A response has been read, well or badly: it is of no use any more. */
@@ -95,7 +96,7 @@ export class Attempt {
   take(now: Millis): Datagram | null {
     if (now < this.#nextAt || this.failure(now) !== null) return null;
     const index = Math.floor(this.#sends / sendsPerPair) % this.#pairs.length;
-    if (this.#tries[index] === undefined) this.#tries[index] = this.#begin(this.#pairs[index]!);
+    if (this.#tries[index] === undefined) this.#tries[index] = this.#begin(this.#pairs[index]!, now);
     this.#nextAt = now + Math.min(resendLastMs, resendFirstMs * 2 ** this.#sends);
     this.#sends++;
     const made = this.#tries[index];
@@ -132,6 +133,7 @@ export class Attempt {
       keys: asked.handshake.split(),
       // Where INIT was received, whatever it is that the answer seems to come from.
       address: this.address,
+      tripMs: now - asked.begunAt,
       connectionId: asked.connectionId,
       peerConnectionId: response.connectionId,
       side: response,
@@ -146,22 +148,22 @@ export class Attempt {
   }
 
   /** Null for a key that no node can have. */
-  #begin({ own, remote }: Pair): Try | null {
+  #begin({ own, remote }: Pair, now: Millis): Try | null {
     const { identity, cryptography, random, say } = this.#options;
+    const connectionId = random(connectionIdBytes);
     const handshake = new Handshake({
       cryptography,
       role: "initiator",
-      prologue: prologue(identity.cluster, identity.self, this.peer),
+      prologue: prologue(identity.cluster, identity.self, this.peer, connectionId),
       own,
       ephemeral: random(32),
       remote,
     });
-    const connectionId = random(connectionIdBytes);
     const payload: InitPayload = { ...say(connectionId), responseKey: random(macBytes) };
     const noise = handshake.write(encodeInit(payload));
     const key = macKey(cryptography, remote);
     if (noise === null) return null;
     const bytes = writeInit(cryptography, key, { connectionId, from: identity.self, noise });
-    return { own, remote, macKey: key, handshake, connectionId, payload, bytes, cookies: 0, spent: false };
+    return { own, remote, macKey: key, handshake, connectionId, payload, begunAt: now, bytes, cookies: 0, spent: false };
   }
 }

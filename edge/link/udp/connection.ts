@@ -45,6 +45,8 @@ export interface ConnectionOptions {
   /** 32 random bits, good enough for keys. */
   readonly random: () => number;
   readonly now: Millis;
+  /** A round trip took no longer than this; default unknown. */
+  readonly tripMs?: Millis;
   readonly events: ConnectionEvents;
   /** Made for each path, for packets of so many bytes; default CUBIC. */
   readonly congestion?: (packetBytes: number) => Congestion;
@@ -79,6 +81,9 @@ export interface ConnectionStats {
 /** Nothing heard for so long ends a connection; the peer is asked well before. */
 export const idleMs = 10_000;
 export const keepAliveMs = 2_500;
+/** A peer that has said nothing yet, so many probes and so long after the connection was made, takes our packets for a stranger's. */
+const unheardProbesMax = 4;
+const unheardMsMin = 1_000;
 const failuresMax = 1_000_000;
 /** A CLOSE may be lost: so many more packets of the peer are answered with it. */
 const closeAnswersMax = 3;
@@ -137,6 +142,7 @@ export class Connection {
       },
       onProbe: (packets) => this.#probe(packets),
     });
+    if (options.tripMs !== undefined) this.#recovery.rtt.expect(options.tripMs);
     this.#outgoing = new Outgoing(
       {
         protection,
@@ -261,6 +267,9 @@ export class Connection {
     }
     if (!this.#paths.validated) return;
     this.#recovery.onTimer(now);
+    if (this.#receivedPackets === 0 && this.#recovery.probes >= unheardProbesMax && now >= this.#heardAt + unheardMsMin) {
+      return this.#end("the peer does not answer: it may know this node by another address", false, now);
+    }
     if (now >= this.#keepAliveAt) this.#outgoing.ping = true;
   }
 

@@ -20,6 +20,7 @@ import type { Address } from "./paths.ts";
 import { Resets } from "./resets.ts";
 import { Responder, type Waiting } from "./responder.ts";
 import type { TraceEvent } from "./trace.ts";
+import { Whereabouts } from "./whereabouts.ts";
 
 /** Called from `receive`, `wake`, `disconnect` and the roster's change. */
 export interface EndpointEvents {
@@ -67,6 +68,7 @@ export class Endpoint {
   readonly #counts: Counts = { handshakes: 0, handshakesRefused: 0, datagramsIgnored: 0, agreements: 0, replies: 0 };
   readonly #peers = new Map<NodeId, Peer>();
   readonly #held = new HeldConnections();
+  readonly #whereabouts: Whereabouts;
   /** Answers on their way out. */
   readonly #replies: Datagram[] = [];
   readonly #ignoreKeys: () => void;
@@ -79,6 +81,7 @@ export class Endpoint {
     this.#instance = random(instanceBytes);
     this.#resets = new Resets(cryptography, random, identity.keys[0]!.privateKey);
     this.#limits = new Limits();
+    this.#whereabouts = new Whereabouts(identity.roster);
     this.#responder = new Responder({
       identity,
       cryptography,
@@ -100,6 +103,7 @@ export class Endpoint {
     assert(peer !== this.#options.identity.self, `Cannot connect node ${peer} to itself`);
     const state = this.#peer(peer);
     if (this.#closed || state.current !== null || (state.attempt !== null && sameAddress(state.attempt.address, address))) return;
+    this.#whereabouts.note(peer, address);
     state.attempt = this.#begin(peer, address, now);
   }
 
@@ -237,7 +241,7 @@ export class Endpoint {
 
   #hold(agreement: Agreement, protection: Packets, now: Millis): Held {
     const { datagramBytesMax, packetBytesMax, random, trace } = this.#options;
-    const { peer, role, address, side } = agreement;
+    const { peer, role, address, tripMs, side } = agreement;
     const held: Held = {
       agreement,
       listener: nobody,
@@ -252,6 +256,7 @@ export class Endpoint {
         mtuMax: Math.min(datagramBytesMax, side.datagramBytesMax, packetBytesMax?.(address) ?? Infinity),
         random: () => new DataView(random(4).buffer).getUint32(0),
         now,
+        tripMs,
         events: {
           onStream: (stream, chunk) => held.listener.onStream(stream, chunk),
           onDatagram: (datagram) => held.listener.onDatagram(datagram),
@@ -271,6 +276,7 @@ export class Endpoint {
     const state = this.#peer(peer);
     const before = state.current;
     this.#held.add(held, before);
+    this.#whereabouts.note(peer, agreement.address);
     if (before !== null && !replaces(identity.self, agreement, before.agreement, cryptography)) {
       held.retireAt = now;
       return;
@@ -283,6 +289,7 @@ export class Endpoint {
   }
 
   #retire(before: Held, next: Held, now: Millis): void {
+    this.#whereabouts.note(next.agreement.peer, before.connection.address);
     const isAlive = this.#options.cryptography.sameBytes(before.agreement.side.instance, next.agreement.side.instance);
     // A peer that has started again sends nothing in it any more.
     if (isAlive) before.retireAt = now + drainMs;
@@ -291,6 +298,7 @@ export class Endpoint {
 
   #onClosed(held: Held, reason: string): void {
     const { peer } = held.agreement;
+    this.#whereabouts.note(peer, held.connection.address);
     held.listener = nobody;
     held.retireAt = Number.POSITIVE_INFINITY;
     held.forgetAt = this.#options.now() + forgetMs;
@@ -315,10 +323,16 @@ export class Endpoint {
 
   #onUnknown(bytes: Uint8Array, id: Uint8Array, from: Address, now: Millis): void {
     this.#ignore();
+    if (!this.#isPeerAt(from)) return;
     const answer = this.#limits.mayReply(from, now) ? this.#resets.answer(bytes, id) : null;
     if (answer === null) return;
     this.#counts.replies++;
     this.#reply(answer, from);
+  }
+
+  #isPeerAt(address: Address): boolean {
+    for (const { connection } of this.#held.all()) if (sameAddress(connection.address, address)) return true;
+    return this.#whereabouts.knows(address);
   }
 
   /** What rests on a key that is not to be used any more ends, and attempts go by the new ones. */

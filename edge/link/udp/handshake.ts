@@ -2,7 +2,7 @@
  * What two nodes tell each other in a handshake, and what they have when it is done. Both messages are Noise IK; what they
  * take for granted alike is in the prologue, what they tell is sealed in the payloads.
  */
-import type { Micros, NodeId } from "../../../core/ids.ts";
+import type { Micros, Millis, NodeId } from "../../../core/ids.ts";
 import { DecodeError, Reader, Writer } from "../../codec/bytes.ts";
 import type { Cryptography } from "../../runtime.ts";
 import { holds, type Identity, ownKeys } from "../identity.ts";
@@ -52,6 +52,8 @@ export interface Agreement {
   readonly role: "initiator" | "responder";
   readonly keys: Keys;
   readonly address: Address;
+  /** A round trip took no longer; Infinity for the responder, who does not know. */
+  readonly tripMs: Millis;
   readonly connectionId: Uint8Array;
   readonly peerConnectionId: Uint8Array;
   /** What the peer said of itself. */
@@ -66,14 +68,18 @@ export function stands({ peer, role, own, remote }: Agreement, identity: Identit
   return identity.roster.nodeOf(remote) === peer && holds(role === "initiator" ? ownKeys(identity) : identity.keys, own);
 }
 
-/** `from` is the initiator. */
-export function prologue(cluster: string, from: NodeId, to: NodeId): Uint8Array {
+/**
+ * `from` is the initiator, and so is whose connection id it is: INIT says both in the open, and whoever knows the responder's public key could
+ * else say something different on the way, be agreed with, and have the INIT itself taken for a replay.
+ */
+export function prologue(cluster: string, from: NodeId, to: NodeId, connectionId: Uint8Array): Uint8Array {
   const writer = new Writer(64);
   writer.utf8("carillon udp");
   writer.u8(protocolVersion);
   writer.utf8(cluster);
   writer.u16(from);
   writer.u16(to);
+  writer.bytes(connectionId);
   return writer.copy();
 }
 

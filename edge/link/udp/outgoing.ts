@@ -187,7 +187,7 @@ export class Outgoing {
   #takePath(now: Millis): Datagram | null {
     const { paths, recovery, protection } = this.#parts;
     const packetBytes = protection.overheadBytes + pathFrameBytes;
-    const answer = paths.takeAnswer();
+    const answer = paths.takeAnswer(packetBytes);
     const challenge = answer === null ? paths.takeChallenge(packetBytes, recovery.rtt.probeMs, now) : null;
     if (answer === null && challenge === null) return null;
     this.#writer.begin(pathFrameBytes);

@@ -68,10 +68,12 @@ export class Paths {
     this.#answer = { to: from, token };
   }
 
-  /** An answer to the peer's challenge, if one is owed. */
-  takeAnswer(): { readonly to: Address; readonly token: PathToken } | null {
+  /** An answer of so many bytes to the peer's challenge, if one is owed. No longer than the packet that asked for it. */
+  takeAnswer(bytes: number): { readonly to: Address; readonly token: PathToken } | null {
     const answer = this.#answer;
     this.#answer = null;
+    // What goes to an address that is not proved counts, whatever it is.
+    if (answer !== null && this.#candidate !== null && same(answer.to, this.#candidate.address)) this.#candidate.sentBytes += bytes;
     return answer;
   }
 

@@ -3,6 +3,7 @@
  * asked after by a probe when nothing comes back.
  */
 import type { Millis } from "../../../core/ids.ts";
+import { ackDelayMsMax } from "./acks.ts";
 import type { AckFrame } from "./frames.ts";
 import { granularityMs, Rtt } from "./rtt.ts";
 import type { Congestion } from "./congestion.ts";
@@ -128,7 +129,9 @@ export class Recovery {
     if (this.#overtaken.acknowledged(frame, this.#largestAcked, this.rtt.tripMs, now)) this.congestion.undo();
     if (newest === null) return null;
     this.#largestAcked = Math.max(this.#largestAcked, frame.largest);
-    if (newest.number === frame.largest && count > 0) this.rtt.measure(Math.max(0, now - newest.sentAt), frame.delayMs, now);
+    // What need not be acknowledged waits until the peer has something else to say: after a lost acknowledgement that may be seconds.
+    const inTime = newest.eliciting || frame.delayMs <= ackDelayMsMax;
+    if (newest.number === frame.largest && count > 0 && inTime) this.rtt.measure(Math.max(0, now - newest.sentAt), frame.delayMs, now);
     if (count > 0) this.probes = 0;
     this.#detect(now);
     if (bytes > 0 && newest.sentAt > this.congestion.recoveringSince) {

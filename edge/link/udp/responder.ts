@@ -138,7 +138,7 @@ export class Responder {
     const handshake = new Handshake({
       cryptography,
       role: "responder",
-      prologue: prologue(cluster, init.from, self),
+      prologue: prologue(cluster, init.from, self, init.connectionId),
       own,
       ephemeral: random(32),
       knows: (key) => isKnown = roster.nodeOf(key) === init.from,
@@ -169,6 +169,7 @@ export class Responder {
       role: "responder",
       keys: handshake.split(),
       address: from,
+      tripMs: Number.POSITIVE_INFINITY,
       connectionId: response.connectionId,
       peerConnectionId: init.connectionId.slice(),
       side: payload,

@@ -14,6 +14,12 @@ export class Rtt {
   /** When the first packet was measured; Infinity before. */
   measuredSince: Millis = Infinity;
 
+  /** Before there is a sample: it takes no longer than this. */
+  expect(tripMs: Millis): void {
+    this.smoothedMs = Math.min(tripMs, initialMs);
+    this.variationMs = this.smoothedMs / 2;
+  }
+
   measure(sampleMs: Millis, ackDelayMs: Millis, now: Millis): void {
     this.latestMs = sampleMs;
     if (this.measuredSince === Infinity) {

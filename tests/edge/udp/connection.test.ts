@@ -91,6 +91,28 @@ describe("congestion control", () => {
 });
 
 describe("a connection", () => {
+  test("with little to say over a path that loses half measures the path, and not the silence after a lost acknowledgement", () => {
+    const longest = [4, 21, 38, Math.floor(Math.random() * 2 ** 32)].map((seed) => {
+      let longestMs = 0;
+      const pair: Pair = new Pair({
+        seed,
+        there: { delayMs: 40, loss: 0.5 },
+        trace: (event) => {
+          if (event.kind === "metrics_updated" && event.minRttMs !== Infinity) longestMs = Math.max(longestMs, event.smoothedRttMs);
+        },
+      });
+      const { net, a, b } = pair;
+      const say = (): void => {
+        (net.prng.next() % 2 === 1 ? a : b).send(0, 10);
+        net.queue.after(700, say);
+      };
+      net.queue.after(700, say);
+      net.run(120_000, () => a.connection.closed !== null);
+      return { seed, longestMs: Math.round(longestMs) };
+    });
+    expect(longest.filter(({ longestMs }) => longestMs > 100)).toEqual([]);
+  });
+
   test("changes keys every two minutes while it is used", () => {
     const updates: TraceEvent[] = [];
     const pair = new Pair({ seed: 8, trace: (event) => void (event.kind === "key_updated" && updates.push(event)) });
@@ -192,7 +214,7 @@ describe("a connection", () => {
   test("sends nothing to an address that has not been proved", () => {
     const pair = new Pair({ seed: 14, there: { loss: 1 }, back: {} });
     pair.b.send(2, 1_000);
-    pair.net.run(5_000);
+    pair.net.run(2_000);
     expect(pair.paths.back.counts.sent).toBe(0);
     pair.paths.there.conditions = { ...pair.paths.there.conditions, loss: 0 };
     expect(pair.finish(10_000)).toBe(true);

@@ -76,6 +76,7 @@ describe("a node that starts again", () => {
     a.connect(b);
     cluster.pass(200);
     const again = b.restart();
+    again.knows(a);
     a.say(b, "hello?");
     const asked = cluster.net.now;
     cluster.pass(500);
@@ -101,12 +102,51 @@ describe("a node that starts again", () => {
     }
   });
 
+  test("tells nobody but peers where it knows them to be: others are left to find out by themselves", () => {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    a.connect(b);
+    cluster.pass(200);
+    const packet = a.sent.at(-1)!.bytes;
+    const again = b.restart();
+    expect(again.answers(packet, a.address)).toEqual([]);
+    again.knows(a);
+    expect(again.answers(packet, a.address)).toHaveLength(1);
+    // Others on the same machine, or behind the same translator.
+    expect(again.answers(packet, { ...a.address, port: a.address.port + 1 })).toEqual([]);
+    expect(again.answers(packet, { ...a.address, host: "10.0.0.9" })).toEqual([]);
+    again.identity.roster.replace(new Map([[2, cluster.listed.get(2)!]]));
+    expect(again.answers(packet, a.address)).toEqual([]);
+    // Without a word the peer finds out all the same.
+    a.say(b, "hello?");
+    cluster.pass(20_000);
+    expect(a.log.at(-1)).toContain("closed 2: nothing was heard for too long");
+  });
+
+  test("or forgets a connection knows its peer by where it was in that life, wherever it had moved to", () => {
+    const cluster = new Cluster();
+    const [a, b] = [cluster.node(1), cluster.node(2)];
+    const before = { ...a.address };
+    a.connect(b);
+    cluster.pass(200);
+    cluster.net.rebind(a.host, { host: "10.0.7.7", port: 5000 });
+    a.say(b, "from elsewhere");
+    cluster.pass(1_000);
+    a.host.party = null;
+    b.endpoint.disconnect(1);
+    cluster.pass(10_000);
+    expect(b.endpoint.size.connections).toBe(0);
+    const packet = a.sent.at(-1)!.bytes;
+    expect([a.address, before, { ...before, port: 4_001 }].map((from) => b.answers(packet, from).length)).toEqual([1, 1, 0]);
+  });
+
   test("is not taken for one that has by what others send", () => {
     const cluster = new Cluster();
     const [a, b] = [cluster.node(1), cluster.node(2)];
     a.connect(b);
     cluster.pass(200);
     const stateless = b.restart();
+    stateless.knows(a);
     const token = stateless.answers(a.sent.at(-1)!.bytes, a.address)[0]!;
     b.host.party = null;
     const forged = token.slice();
@@ -165,7 +205,9 @@ describe("a connection", () => {
       else b.identity.roster.replace(new Map([[2, cluster.listed.get(2)!]]));
       cluster.pass(500);
       expect([b.log, b.endpoint.size]).toEqual([[], { connections: 0, waiting: 0 }]);
-      expect(a.log.at(-1)).toContain("closed 2: the peer has forgotten it");
+      // Nobody has shown that a peer is where the first packet comes from, so that nobody there is told.
+      cluster.pass(1_500);
+      expect(a.log.at(-1)).toContain("closed 2: the peer does not answer");
     }
   });
 

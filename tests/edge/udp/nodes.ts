@@ -134,6 +134,12 @@ export class Node {
     this.#cluster.net.turn(this.host);
   }
 
+  /** It has dialled the peer, and will try again later. */
+  knows(peer: Node): void {
+    this.endpoint.connect(peer.id, peer.address, this.#cluster.net.now);
+    this.endpoint.disconnect(peer.id);
+  }
+
   say(peer: Node, what: string): void {
     this.connection(peer)!.write(0, text.encode(what));
     this.#cluster.net.turn(this.host);

@@ -305,6 +305,15 @@ describe("paths", () => {
     expect(paths.answered({ a: 1, b: 2 })).toBe(null);
   });
 
+  test("that are not proved get three times what came from there, answers included", () => {
+    const paths = new Paths(home, true, () => 1);
+    paths.heard(away, 50, true, 1_000);
+    paths.challenged({ a: 7, b: 7 }, away);
+    expect(paths.takeAnswer(50)).toEqual({ to: away, token: { a: 7, b: 7 } });
+    const tries = [1_000, 1_030, 1_090, 1_210].map((now) => paths.takeChallenge(50, 30, now));
+    expect(tries.map((challenge) => challenge !== null)).toEqual([true, true, false, false]);
+  });
+
   test("are not looked at for old packets, nor more often than five times a second", () => {
     const paths = new Paths(home, true, () => 1);
     paths.heard(away, 100, false, 1_000);

@@ -49,6 +49,27 @@ describe("round trips", () => {
   });
 });
 
+describe("a sample", () => {
+  test("is not taken of a packet that nobody had to acknowledge, and whose acknowledgement waited", () => {
+    const story = new Story();
+    story.send(0);
+    story.ack(0, 0, 100);
+    story.send(200);
+    // Its acknowledgement is lost. Then we acknowledge something, and hear no more until the peer has to say something of its own.
+    story.send(210, { eliciting: false });
+    story.ack(1, 2, 2_500, 2_190);
+    expect([story.recovery.rtt.smoothedMs, story.recovery.rtt.tripMs]).toEqual([100, 100]);
+    story.send(3_000);
+    story.send(3_001, { eliciting: false });
+    story.ack(3, 4, 3_109, 4);
+    expect(story.recovery.rtt.smoothedMs).toBe(100.5);
+    // Of one that has to be acknowledged it is: the peer is slow.
+    story.send(4_000);
+    story.ack(5, 5, 4_185, 80);
+    expect(story.recovery.rtt.tripMs).toBe(185);
+  });
+});
+
 describe("a packet", () => {
   test("is lost when one is acknowledged that was sent three later", () => {
     const story = new Story();

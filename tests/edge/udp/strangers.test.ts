@@ -202,17 +202,18 @@ describe("a member that misbehaves", () => {
     const random = new Random(11);
     const own = b.identity.keys[0]!;
     const init = (from: number, by: KeyPair): Uint8Array => {
+      const connectionId = random.bytes(8);
       const handshake = new Handshake({
         cryptography: runtime.cryptography,
         role: "initiator",
-        prologue: prologue("test", from, 2),
+        prologue: prologue("test", from, 2, connectionId),
         own: by,
         ephemeral: random.bytes(32),
         remote: own.publicKey,
       });
       const said = { instance: random.bytes(8), resetToken: random.bytes(16), datagramBytesMax: 1_472, responseKey: random.bytes(16) };
       const noise = handshake.write(encodeInit({ ...said, timestamp: 1, seen: 0 }))!;
-      return writeInit(runtime.cryptography, macKey(runtime.cryptography, own.publicKey), { connectionId: random.bytes(8), from, noise });
+      return writeInit(runtime.cryptography, macKey(runtime.cryptography, own.publicKey), { connectionId, from, noise });
     };
     expect(b.answers(init(2, own), { host: "6.6.6.6", port: 6 })).toEqual([]);
     expect(b.answers(init(1, keyPair(1)), { host: "6.6.6.6", port: 6 })).toHaveLength(1);
@@ -227,7 +228,7 @@ describe("a member that misbehaves", () => {
     const handshake = new Handshake({
       cryptography: runtime.cryptography,
       role: "responder",
-      prologue: prologue("test", 1, 2),
+      prologue: prologue("test", 1, 2, init.connectionId),
       own,
       ephemeral: new Random(9).bytes(32),
     });
@@ -260,6 +261,21 @@ describe("what strangers are held to", () => {
   });
 });
 
+test("whoever knows a node's public key cannot change on the way what an INIT says in the open, and have the INIT refused for it", () => {
+  const cluster = new Cluster();
+  const [a, b] = [cluster.node(1), cluster.node(2)];
+  cluster.net.join(a.host, b.host, { drop: [1] });
+  a.connect(b);
+  const key = macKey(runtime.cryptography, b.identity.keys[0]!.publicKey);
+  for (let at = 2; at < 12; at++) {
+    const init = altered(a.sent[0]!.bytes, at);
+    init.set(runtime.cryptography.hmacSha256(key, init.subarray(0, -32)).subarray(0, 16), init.byteLength - 32);
+    expect(b.answers(init, a.address)).toEqual([]);
+  }
+  cluster.pass(600);
+  expect(a.log).toEqual([expect.stringContaining("connected 2")]);
+});
+
 describe("noise", () => {
   test("in the place of a first packet, or that packet from elsewhere, neither confirms a connection nor gives it away", () => {
     const cluster = new Cluster();
@@ -281,6 +297,8 @@ describe("noise", () => {
   test("resets do not answer each other for ever", () => {
     const cluster = new Cluster();
     const [a, b] = [cluster.node(1), cluster.node(2)];
+    a.knows(b);
+    b.knows(a);
     const packet = new Random(7).bytes(1_200);
     packet[0] = 0x40;
     cluster.net.inject(packet, b.address, a.host);
@@ -291,11 +309,23 @@ describe("noise", () => {
 
   test("in quantity is answered only so often, and does not pile up answers", () => {
     const random = new Random(8);
-    const b = new Cluster().node(2);
+    const cluster = new Cluster(1, 200);
+    const b = cluster.node(2);
     const packet = (): Uint8Array => Uint8Array.from([0x40, ...random.bytes(60)]);
-    const answered = Array.from({ length: 3_000 }, () => b.answers(packet(), { host: "6.6.6.6", port: 6 }).length);
-    expect(answered.reduce((sum, count) => sum + count)).toBe(50);
-    for (let sent = 0; sent < 500; sent++) b.endpoint.receive({ ...somewhere(random), bytes: packet() }, 0);
+    const count = (from: Address): number => {
+      const answered = Array.from({ length: 3_000 }, () => b.answers(packet(), from).length);
+      return answered.reduce((sum, answers) => sum + answers);
+    };
+    expect(count({ host: "6.6.6.6", port: 6 })).toBe(0);
+    const a = cluster.node(1);
+    b.knows(a);
+    expect(count(a.address)).toBe(50);
+    for (let peer = 3; peer <= 200; peer++) {
+      const address = somewhere(random);
+      b.endpoint.connect(peer, address, 0);
+      b.endpoint.disconnect(peer);
+      for (let sent = 0; sent < 3; sent++) b.endpoint.receive({ ...address, bytes: packet() }, 0);
+    }
     let waiting = 0;
     while (b.endpoint.take(0) !== null) waiting++;
     expect(waiting).toBe(64);

@@ -3,6 +3,7 @@ import type { Case, Outcome, Size } from "../case.ts";
 import type { Flows } from "../flow.ts";
 import type { Address, Net } from "../net.ts";
 import type { End, Pair } from "../pair.ts";
+import { greet, two } from "./handshakes.ts";
 import { megabits, transfer } from "./transfers.ts";
 
 const sizes: Readonly<Record<Size, number>> = { short: 9_000_000, full: 30_000_000 };
@@ -69,6 +70,22 @@ export const moveCases: readonly Case[] = [
     "b",
     (round) => ({ host: `10.8.0.${round}` }),
   ),
+  {
+    name: "move-in-handshake",
+    promise: "a node whose port or address changes between the answer to its INIT and its first packet is through within 2 s",
+    run: (seed): Outcome => {
+      const took = [{ port: 4_001 }, { host: "10.9.0.1" }].map((change) => {
+        const pair = two(seed);
+        const { net, a } = pair;
+        a.host.onArrive = () => {
+          a.host.onArrive = () => {};
+          net.rebind(a.host, change);
+        };
+        return greet(pair);
+      });
+      return { figure: took.map((ms) => `${ms.toFixed(0)} ms`).join(", "), holds: Math.max(...took) <= 2_000 };
+    },
+  },
   {
     name: "key-update",
     promise: "keys change under way, again and again, and every byte arrives",

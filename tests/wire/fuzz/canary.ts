@@ -6,17 +6,16 @@ import type { Target } from "./target.ts";
 
 export const canary: Target = {
   name: "canary",
-  cost: 1,
-  keyed: false,
   make: () => Uint8Array.of(0, 0, 0, 0),
   check: (bytes) => {
-    if (bytes.length < 4) return false;
-    if (bytes[0] !== 0x43) return false;
-    if (bytes[1] !== 0x61) return false;
-    if (bytes[2] !== 0x6e) return false;
-    if (bytes[3] !== 0x61) return true;
+    const wrong = { accepted: false, read: 1 };
+    if (bytes.length < 4) return wrong;
+    if (bytes[0] !== 0x43) return wrong;
+    if (bytes[1] !== 0x61) return wrong;
+    if (bytes[2] !== 0x6e) return wrong;
+    if (bytes[3] !== 0x61) return { accepted: true, read: 1 };
     throw new RangeError("the canary sings");
   },
 };
 
-export const targets: readonly (() => Target)[] = [() => canary];
+export const targets: readonly Target[] = [canary];

@@ -10,44 +10,73 @@ interface Script {
   }[];
 }
 
-/** Of the script at this address: the parser, and not the fuzzer. */
-export function v8Coverage(url: string): Coverage {
-  const session = new Session();
-  session.connect();
-  session.post("Profiler.enable");
-  session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
-  /** By place in the script: 1 if it has run. */
-  let seen = new Uint8Array(1 << 20);
-  return (remember) => {
-    let isNew = false;
+/** A source file of the project, as it stands in a bundle. */
+export interface Reached {
+  readonly file: string;
+  readonly lines: number;
+  /** Lines of which some part has run. */
+  readonly reached: number;
+}
+
+/** Of one script: the parsers, and not the fuzzer. What runs while it is loaded does not count. */
+export class V8Coverage {
+  /** By place in the script: 1 if it has run, ever; and since the last look. */
+  readonly #seen: Uint8Array;
+  readonly #ran: Uint8Array;
+  readonly #text: string;
+  readonly #url: string;
+  readonly #session = new Session();
+
+  /** After it has been loaded. */
+  constructor(url: string, text: string) {
+    this.#url = url;
+    this.#text = text;
+    this.#seen = new Uint8Array(text.length);
+    this.#ran = new Uint8Array(text.length);
+    this.#session.connect();
+    this.#session.post("Profiler.enable");
+    this.#session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
+    this.look(false);
+  }
+
+  readonly look: Coverage = (remember) => {
+    this.#ran.fill(0);
     // In one process the answer comes before `post` returns, and taking the counters sets them to zero.
-    session.post("Profiler.takePreciseCoverage", (error, answer) => {
+    this.#session.post("Profiler.takePreciseCoverage", (error, answer) => {
       if (error !== null) throw error;
-      for (const script of answer.result as readonly Script[]) {
-        if (script.url !== url) continue;
-        for (const { ranges } of script.functions) {
-          const [whole] = ranges;
-          if (whole === undefined || whole.count === 0) continue;
-          if (whole.endOffset > seen.length) seen = grown(seen, whole.endOffset);
-          const ran = new Uint8Array(whole.endOffset - whole.startOffset);
-          for (const { startOffset, endOffset, count } of ranges) {
-            ran.fill(count > 0 ? 1 : 0, startOffset - whole.startOffset, endOffset - whole.startOffset);
-          }
-          for (let at = 0; at < ran.length; at++) {
-            if (ran[at] === 0 || seen[whole.startOffset + at] === 1) continue;
-            isNew = true;
-            if (!remember) break;
-            seen[whole.startOffset + at] = 1;
-          }
+      for (const { url, functions } of answer.result as readonly Script[]) {
+        if (url !== this.#url) continue;
+        // Outer ones before those inside them, which say of themselves whether they have run.
+        for (const { ranges } of functions) {
+          for (const { startOffset, endOffset, count } of ranges) this.#ran.fill(count > 0 ? 1 : 0, startOffset, endOffset);
         }
       }
     });
+    let isNew = false;
+    for (let at = 0; at < this.#ran.length; at++) {
+      if (this.#ran[at] === 0 || this.#seen[at] === 1) continue;
+      isNew = true;
+      if (!remember) break;
+      this.#seen[at] = 1;
+    }
     return isNew;
   };
-}
 
-function grown(bytes: Uint8Array, least: number): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(Math.max(least, bytes.length * 2));
-  larger.set(bytes);
-  return larger;
+  /** Of the source files in this folder, which the bundle names in comments: lines inside functions. */
+  reached(folder: string): Reached[] {
+    const files = new Map<string, { lines: number; reached: number }>();
+    let file = "";
+    let at = 0;
+    for (const line of this.#text.split("\n")) {
+      file = /^\/\/ (\S+\.ts)$/.exec(line)?.[1] ?? file;
+      if (file.startsWith(folder) && /^ +[^/ ].*\w/.test(line)) {
+        const counts = files.get(file) ?? { lines: 0, reached: 0 };
+        files.set(file, counts);
+        counts.lines++;
+        if (this.#seen.subarray(at, at + line.length).includes(1)) counts.reached++;
+      }
+      at += line.length + 1;
+    }
+    return [...files].map(([name, counts]) => ({ file: name, ...counts }));
+  }
 }

@@ -5,36 +5,32 @@ import type { Random } from "../../fuzz/random.ts";
 import { accepts, type Target } from "./target.ts";
 
 const roomBytes = 64 << 10;
+const writer = new FrameWriter(roomBytes);
 
-export function framesTarget(): Target {
-  const writer = new FrameWriter(roomBytes);
-  return {
-    name: "frames",
-    cost: 1,
-    keyed: false,
-    make: (random) => {
-      writer.begin(1_200);
-      for (let frames = 1 + random.below(4); frames > 0 && writer.room > 800; frames--) writeFrame(writer, random);
-      if (random.chance(0.1)) {
-        writer.begin(writer.length + random.below(20));
-        writeFrame(writer, random);
-        writer.pad();
-      }
-      return writer.view().slice();
-    },
-    check: (payload) => {
-      writer.begin(roomBytes);
-      if (!accepts(() => readFrames(payload, again(writer)))) return false;
-      const rest = payload.subarray(writer.length);
-      // The reader takes padding without a word.
-      if (rest.some((byte) => byte !== 0)) throw new Error("bytes were left unread");
-      if (Buffer.compare(writer.view(), payload.subarray(0, writer.length)) !== 0) {
-        throw new Error(`it is written as ${Buffer.from(writer.view()).toString("hex")}`);
-      }
-      return true;
-    },
-  };
-}
+export const framesTarget: Target = {
+  name: "frames",
+  make: (random) => {
+    writer.begin(1_200);
+    for (let frames = 1 + random.below(4); frames > 0 && writer.room > 800; frames--) writeFrame(writer, random);
+    if (random.chance(0.1)) {
+      writer.begin(writer.length + random.below(20));
+      writeFrame(writer, random);
+      writer.pad();
+    }
+    return writer.view().slice();
+  },
+  check: (payload) => {
+    writer.begin(roomBytes);
+    if (!accepts(() => readFrames(payload, again(writer)))) return { accepted: false, read: 1 };
+    const rest = payload.subarray(writer.length);
+    // The reader takes padding without a word.
+    if (rest.some((byte) => byte !== 0)) throw new Error("bytes were left unread");
+    if (Buffer.compare(writer.view(), payload.subarray(0, writer.length)) !== 0) {
+      throw new Error(`it is written as ${Buffer.from(writer.view()).toString("hex")}`);
+    }
+    return { accepted: true, read: 1 };
+  },
+};
 
 function writeFrame(writer: FrameWriter, random: Random): void {
   const bytes = random.bytes(random.below(60));

@@ -22,7 +22,7 @@ export async function fuzzOnNode(
     const [runner, code] = await Promise.all(["run.ts", parsers].map((file) => bundle(folder, file)));
     const root = new URL("../../..", import.meta.url).pathname;
     const args = [code!, root, String(inputs), String(seed), target, keep ? "keep" : ""];
-    const child = Bun.spawn(["node", runner!, ...args], { stdout: output, stderr: output });
+    const child = Bun.spawn(["node", "--expose-gc", runner!, ...args], { stdout: output, stderr: output });
     const text = output === "pipe"
       ? (await Promise.all([child.stdout, child.stderr].map((stream) => new Response(stream as ReadableStream).text()))).join("")
       : "";

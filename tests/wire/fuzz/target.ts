@@ -1,17 +1,20 @@
-/** A parser to be fuzzed. */
+/** A parser to be fuzzed, alone or in its place. */
 import { DecodeError } from "../../../edge/codec/bytes.ts";
 import type { Random } from "../../fuzz/random.ts";
 
 export interface Target {
   readonly name: string;
-  /** How many times as long as a plain parser it takes: it gets so many times fewer inputs. */
-  readonly cost: number;
-  /** Its inputs are worth nothing under other keys, and each run has its own: they are not kept. */
-  readonly keyed: boolean;
   /** A valid input. */
   make(random: Random): Uint8Array;
-  /** Whether the input is accepted. Throws for a fault: the parser's own, or what is untrue of an accepted input. */
-  check(bytes: Uint8Array): boolean;
+  /** Throws for a fault: the parser's own, or what must never be true. The same for the same input. */
+  check(bytes: Uint8Array): Checked;
+}
+
+export interface Checked {
+  /** The input gets somewhere: it is accepted, or something in it is. */
+  readonly accepted: boolean;
+  /** What was given to be read: packets, messages or datagrams. */
+  readonly read: number;
 }
 
 /** False if it ends with a DecodeError, the one way to refuse. */
