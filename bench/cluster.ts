@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { startCarillon, type Storage } from "./carillon.ts";
 import { etcdInstalled, startEtcd } from "./etcd.ts";
@@ -30,6 +30,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string" },
     via: { type: "string", default: "h1,h2" },
     link: { type: "string", default: "auto" },
+    against: { type: "string" },
     dir: { type: "string", default: tmpdir() },
     "no-etcd": { type: "boolean", default: false },
     "no-yardsticks": { type: "boolean", default: false },
@@ -48,6 +49,8 @@ const plan = {
   warmUpMs: quick ? 300 : 700,
   transports: options.via.split(",") as Transport[],
   links: options.link.split(",") as LinkDriver[],
+  /** Other checkouts of this project, in turns with this one. Each has been built, or all run from source. */
+  against: (options.against?.split(",") ?? []).map((directory) => resolve(directory)),
 };
 
 /** A system reached in one way. */
@@ -79,18 +82,29 @@ async function main(): Promise<void> {
 }
 
 async function compare(storage: Storage): Promise<Cell[]> {
-  const carillons: { readonly system: System; readonly link: LinkDriver }[] = [];
+  const carillons: { readonly system: System; readonly name: string }[] = [];
   let etcd: System | null = null;
   try {
     for (const link of plan.links) {
       say(`starting three nodes, ${storage}, linked by ${link}`);
-      carillons.push({ system: await startCarillon(options.dir, storage, link), link });
+      // Named where several are compared.
+      carillons.push({ system: await startCarillon(options.dir, storage, link), name: plan.links.length === 1 ? "" : `, ${link}` });
+    }
+    for (const root of plan.against) {
+      say(`starting three nodes of ${root}, ${storage}`);
+      const other = await import(join(root, "bench/carillon.ts")) as { startCarillon: typeof startCarillon };
+      carillons.push({ system: await other.startCarillon(options.dir, storage), name: ` of ${basename(root)}` });
     }
     // etcd always syncs; on a memory file system that costs nothing, which is the nearest it has to a memory mode.
     const memoryDirectory = existsSync("/dev/shm") ? "/dev/shm" : options.dir;
     if (!options["no-etcd"] && etcdInstalled()) etcd = await startEtcd(storage === "sync" ? options.dir : memoryDirectory);
     const contenders = plan.transports.flatMap((transport): Contender[] => [
-      ...carillons.map(({ system, link }) => ({ system, label: carillonLabel(transport, link), dialect: "carillon" as const, transport })),
+      ...carillons.map(({ system, name }) => ({
+        system,
+        label: labels.carillon[transport] + name,
+        dialect: "carillon" as const,
+        transport,
+      })),
       ...(etcd === null ? [] : [{ system: etcd, label: labels.etcd[transport], dialect: "etcd" as const, transport }]),
     ]);
     const cells: Cell[] = [];
@@ -108,11 +122,6 @@ async function compare(storage: Storage): Promise<Cell[]> {
     for (const { system } of carillons) await system.stop();
     await etcd?.stop();
   }
-}
-
-/** The link is named where several are compared. */
-function carillonLabel(transport: Transport, link: LinkDriver): string {
-  return plan.links.length === 1 ? labels.carillon[transport] : `${labels.carillon[transport]}, ${link}`;
 }
 
 async function race(all: Contender[], storage: string, operation: Operation, valueBytes: number, clients: number): Promise<Cell[]> {

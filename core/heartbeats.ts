@@ -18,6 +18,8 @@ export class Heartbeats {
   #announced: Millis = Infinity;
   #due = true;
   #hurry = false;
+  /** The last ones went along with somebody else's. */
+  #prompted = false;
   /** Peers that wait for our word. */
   readonly #hurried = new Set<NodeId>();
 
@@ -45,8 +47,10 @@ export class Heartbeats {
     return Math.min(this.#merging ? limits.heartbeatMs : 4 * limits.heartbeatMs, limits.heartbeatIdleMs);
   }
 
+  /** Who was prompted expects to be prompted again, and waits a moment for it. */
   get wakeAt(): Millis {
-    return this.#sentAt + Math.min(this.#interval(), this.#announced);
+    const intervalMs = Math.min(this.#interval(), this.#announced);
+    return this.#sentAt + intervalMs + (this.#prompted ? intervalMs / 8 : 0);
   }
 
   /**
@@ -68,12 +72,29 @@ export class Heartbeats {
       this.#hurried.add(from);
       if (message.hurry) this.#context.activeUntil = Math.max(this.#context.activeUntil, now + limits.activeMs);
     }
+    if (this.#joins(from)) {
+      this.#due = true;
+      this.#prompted = true;
+    }
+  }
+
+  /**
+   * Idle neighbours beat together, so that all of them are awake once in an interval and not once for each: whoever hears one says what
+   * it would have said soon. Farther away an answer could prompt the next one before its time.
+   */
+  #joins(from: NodeId): boolean {
+    const { now, limits, activeUntil, peers } = this.#context;
+    const { heartbeatIdleMs } = limits;
+    return now >= activeUntil && now >= this.#sentAt + heartbeatIdleMs / 2 && peers.rttMs(from) < heartbeatIdleMs / 4;
   }
 
   flush(): void {
     const { now, limits, peers } = this.#context;
     if (this.#hurry && now >= this.#sentAt + limits.heartbeatMs) this.#due = true;
-    if (now >= this.wakeAt) this.#due = true;
+    if (now >= this.wakeAt) {
+      this.#due = true;
+      this.#prompted = false;
+    }
     if (this.#due) {
       this.#due = false;
       this.#hurried.clear();

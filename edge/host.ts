@@ -6,6 +6,7 @@ import type { Confirmation, Delivery, Effects, Envelope, Input, Lost, ReadReques
 import type { GroupId, Lsn, Millis } from "../core/ids.ts";
 import type { CoreNode } from "../core/node.ts";
 import type { Rule } from "../core/rules.ts";
+import type { NodeView } from "../core/view.ts";
 import type { Journal } from "./journal/journal.ts";
 import type { Clock } from "./runtime.ts";
 
@@ -49,6 +50,7 @@ export class Host {
   #durable: Lsn = 0;
   /** What speaks for records that are on their way to the disk, oldest first. */
   readonly #held: Held[] = [];
+  #view: NodeView | null = null;
   #wakeAt: Millis = Infinity;
   #cancelWake: () => void = () => {};
   readonly #onTurn = (): void => this.#guard(() => this.#turn());
@@ -100,6 +102,11 @@ export class Host {
     return { handed: this.#handed, durable: this.#durable };
   }
 
+  /** The same until the next turn: nothing changes in between. */
+  view(): NodeView {
+    return this.#view ??= this.#core.view();
+  }
+
   /** Nothing is stepped or carried out any more. */
   stop(): void {
     this.#stopped = true;
@@ -129,6 +136,7 @@ export class Host {
     else this.#schedule();
     const ticket = this.#step(inputs);
     const effects = this.#core.drain();
+    this.#view = null;
     this.#send(effects.send);
     this.#persist(effects);
     for (const request of effects.reads) this.#read(request);

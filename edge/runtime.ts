@@ -3,8 +3,11 @@ import type { Micros, Millis, Now } from "../core/ids.ts";
 
 export interface Clock {
   now(): Now;
-  /** Calls back once at or after `at` (monotonic ms), never early; returns a cancel. Infinity never fires. */
-  wakeAt(at: Millis, callback: () => void): () => void;
+  /**
+   * Calls back once at or after `at` (monotonic ms), never early; returns a cancel. Infinity never fires. What may be later by
+   * `graceMs` comes along with something else then: an idle process is not woken for it.
+   */
+  wakeAt(at: Millis, callback: () => void, graceMs?: Millis): () => void;
   /** Calls back in this turn of the event loop, after whatever is already queued for it. */
   soon(callback: () => void): void;
 }
@@ -34,6 +37,11 @@ export interface Disk {
 export interface DiskFile {
   /** Writes all of `bytes`; off the event loop. */
   write(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
+  /**
+   * Writes all of `bytes` and makes them durable; what was written before may stay as it is. Off the event loop, in one step where the
+   * system has one.
+   */
+  commit(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** fdatasync, off the event loop. */
   sync(done: (error: Error | null) => void): void;
   read(offset: number, length: number): Promise<Uint8Array>;

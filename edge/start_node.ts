@@ -100,7 +100,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     self,
     topology,
     origin: origin(self, incarnation),
-    view: () => core.view(),
+    view: () => host?.view() ?? core.view(),
     now: () => runtime.clock.now().mono,
     cursor: (subscription) => core.cursor(subscription),
   });
@@ -187,7 +187,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
       link,
       recovery,
       checkpointing,
-      view: () => core.view(),
+      view: () => started.view(),
       journalStats: () => journal.stats(),
       close(): Promise<void> {
         return closing ??= end();

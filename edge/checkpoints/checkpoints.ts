@@ -15,6 +15,8 @@ import { type Kept, leastEnds, membersOf, safeEnds, sameEnds } from "./kept.ts";
 import { memoryFiles } from "./memory_files.ts";
 import { CheckpointStore, resumeOf, type Stored } from "./store.ts";
 
+const lookGraceMs: Millis = 250;
+
 export interface CheckpointLimits {
   /** A replica is written out when so much has been ordered since it last was, or half of what it took then, if that is more. */
   readonly everyBytes: number;
@@ -181,7 +183,7 @@ export class Checkpoints {
     const { clock } = this.#options;
     this.#round = this.#round.then(() => this.#make((kept) => this.#isDue(kept))).then(() => this.#scrub());
     void this.#round.then(() => {
-      if (!this.#closed) this.#cancel = clock.wakeAt(clock.now().mono + this.#limits.lookMs, () => this.#look());
+      if (!this.#closed) this.#cancel = clock.wakeAt(clock.now().mono + this.#limits.lookMs, () => this.#look(), lookGraceMs);
     });
   }
 

@@ -40,11 +40,13 @@ export function memoryFiles(): Files {
     },
     open: (name): Promise<DiskFile> => {
       const file = find(name);
+      const write: DiskFile["write"] = (offset, bytes, done) => {
+        file.write(offset, bytes);
+        later(done);
+      };
       return Promise.resolve({
-        write: (offset, bytes, done) => {
-          file.write(offset, bytes);
-          later(done);
-        },
+        write,
+        commit: write,
         sync: later,
         read: (offset, length) => Promise.resolve(file.read(offset, length)),
         close: () => Promise.resolve(),

@@ -1,16 +1,18 @@
 /**
- * A running node and its configuration file: looked at every second, and at once on SIGHUP. Lists of keys and tokens are taken over,
- * other changes wait for the next start, and a file that cannot be used changes nothing; all of it is told as events.
+ * A running node and its configuration file: looked at every second, read when it was written, and at once on SIGHUP. Lists of keys and
+ * tokens are taken over, other changes wait for the next start, and a file that cannot be used changes nothing; all of it is told as events.
  */
 import { CarillonError } from "../../core/errors.ts";
 import { checkSafety, type Config, loadConfig } from "../config.ts";
 import { waitingIn } from "../config/changes.ts";
 import type { LocalCarillon } from "../open.ts";
-import { onHangup, readTextIfThere } from "../runtime/system.ts";
+import { fileMark, onHangup, readTextIfThere } from "../runtime/system.ts";
 import type { Call } from "./command.ts";
 import { sourcesOf } from "./settings.ts";
+import { runtime } from "#runtime";
 
 const lookMs = 1_000;
+const lookGraceMs = 250;
 
 /** Until the returned function is called. `file`: the configuration, as it was read for `config`. */
 export function followConfig(call: Call, node: LocalCarillon, config: Config, file: string): () => void {
@@ -32,10 +34,13 @@ class Follower {
   /** What the files had when they were last taken over or refused, and at the last look. */
   #known = "";
   #seen = "";
+  /** What told the files of the last look from any other, and whether they had the same then as before. */
+  #mark = "";
+  #settled = false;
   /** Changes are made one after the other. */
   #busy: Promise<void> = Promise.resolve();
   #told = "";
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cancel: () => void = () => {};
   #stopped = false;
 
   constructor(call: Call, node: LocalCarillon, config: Config, file: string) {
@@ -54,7 +59,7 @@ class Follower {
 
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancel();
   }
 
   apply(): Promise<void> {
@@ -66,21 +71,28 @@ class Follower {
 
   #lookLater(): void {
     if (this.#stopped) return;
-    this.#timer = setTimeout(async () => {
-      const now = await this.#read();
-      // Half a file may look like a whole one with fewer nodes: it counts once two looks see the same.
-      const settled = now === this.#seen;
-      this.#seen = now;
-      if (settled && now !== this.#known) await this.apply();
-      this.#lookLater();
-    }, lookMs);
+    const { clock } = runtime;
+    this.#cancel = clock.wakeAt(clock.now().mono + lookMs, () => void this.#look().then(() => this.#lookLater()), lookGraceMs);
+  }
+
+  async #look(): Promise<void> {
+    const mark = (await Promise.all(this.#files.map(fileMark))).join();
+    if (mark === this.#mark && this.#settled) return;
+    this.#mark = mark;
+    const now = await this.#read();
+    // Half a file may look like a whole one with fewer nodes: it counts once two looks see the same.
+    this.#settled = now === this.#seen;
+    this.#seen = now;
+    if (this.#settled && now !== this.#known) await this.apply();
+  }
+
+  get #files(): readonly string[] {
+    return [this.#file, this.#config.keyFile, this.#config.joinFile, ...this.#tokenFiles];
   }
 
   /** All files as one text; what cannot be read differs from what can. */
   async #read(): Promise<string> {
-    const texts = [this.#file, this.#config.keyFile, this.#config.joinFile, ...this.#tokenFiles].map((path) =>
-      readTextIfThere(path).catch((error: Error) => error.message)
-    );
+    const texts = this.#files.map((path) => readTextIfThere(path).catch((error: Error) => error.message));
     return JSON.stringify(await Promise.all(texts));
   }
 

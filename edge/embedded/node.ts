@@ -43,8 +43,9 @@ const pollMs = 2;
 const slowPollMs = 50;
 /** How often the node is looked at for what has happened in it. */
 const lookMs = 100;
-/** While nothing is ordered: an idle node costs next to nothing. */
+/** While nothing is ordered: an idle node costs next to nothing, and is not woken for this alone. */
 const idleLookMs = 400;
+const idleGraceMs = 250;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
   const { durability, topology, self } = settle(options);
@@ -125,7 +126,7 @@ class LocalNode implements LocalCarillon {
   readonly #tokens: Tokens;
   readonly #events: Events;
   readonly #observer: Observer;
-  #looking: ReturnType<typeof setTimeout> | undefined;
+  #cancelLook: () => void = () => {};
   readonly #startedAt = performance.now();
   /** How late the event loop runs. */
   #lateMs = 0;
@@ -185,10 +186,10 @@ class LocalNode implements LocalCarillon {
       this.#lateMs = Math.max(lateBy, this.#lateMs * 0.98);
       this.#observer.look();
       const { records } = this.#node.journalStats();
-      const waitMs = records === written ? idleLookMs : lookMs;
+      const [waitMs, graceMs] = records === written ? [idleLookMs, idleGraceMs] : [lookMs, 0];
       written = records;
-      due = now + waitMs;
-      this.#looking = setTimeout(look, waitMs);
+      due = now + waitMs + graceMs;
+      this.#cancelLook = runtime.clock.wakeAt(now + waitMs, look, graceMs);
     };
     look();
   }
@@ -315,7 +316,7 @@ class LocalNode implements LocalCarillon {
     await this.#settled.traces?.close();
     // How the others took over is the last there is to tell.
     this.#observer.look();
-    clearTimeout(this.#looking);
+    this.#cancelLook();
     await this.#services.close();
     await this.#server?.close();
   }

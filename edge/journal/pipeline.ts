@@ -24,6 +24,7 @@ const batchBytesMax = 4 << 20;
 const lazySyncMs = 50;
 /** After so long without a record a mark says that the last ones are durable: unreadable from there on, they are damaged. */
 const markAfterMs: Millis = 1_000;
+const markGraceMs: Millis = 250;
 
 export interface PipelineOptions {
   readonly root: string;
@@ -246,17 +247,21 @@ export class Pipeline {
     const { bytes, crc } = batch.seal(this.#sequence + 1, this.#durable, this.#crc, crc32, this.#seed);
     this.#crc = crc;
     this.#sequence += batch.records;
-    file.write(batch.offset, bytes, (error) => {
+    const written = (error: Error | null): void => {
       if (error) return this.fail(error);
       this.bytesWritten += bytes.byteLength;
-      if (durability === "async" || batch.marks || without.has("sync-before-done")) return this.#onWritten(batch);
-      file.sync((error) => {
-        if (error && !without.has("failed-sync-ends")) return this.fail(error);
-        this.#observe(startedAt);
-        this.#durable = this.#sequence;
-        this.#onWritten(batch);
-      });
-    });
+      this.#onWritten(batch);
+    };
+    const synced = (error: Error | null): void => {
+      if (error && !without.has("failed-sync-ends")) return this.fail(error);
+      this.#observe(startedAt);
+      this.#durable = this.#sequence;
+      written(null);
+    };
+    if (durability === "async" || batch.marks || without.has("sync-before-done")) file.write(batch.offset, bytes, written);
+    else if (this.#durable === this.#written && !without.has("failed-sync-ends")) file.commit(batch.offset, bytes, synced);
+    // A mark before it is to be durable as well.
+    else file.write(batch.offset, bytes, (error) => error ? this.fail(error) : file.sync(synced));
   }
 
   #onWritten(batch: Batch): void {
@@ -295,7 +300,7 @@ export class Pipeline {
       if (this.#queue.length > 0 || this.#durable < this.#written) return;
       if (clock.now().mono < this.#busyAt + markAfterMs) this.#markSoon();
       else this.#mark();
-    });
+    }, markGraceMs);
   }
 
   #mark(): void {

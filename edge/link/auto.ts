@@ -22,12 +22,13 @@ import { openUdpLink, type UdpLink } from "./udp/driver.ts";
 import type { Pulse } from "./udp/pulse.ts";
 
 const checkMs = 250;
+const checkGraceMs = 250;
 /** A way on which nothing comes back is tried again ever more rarely: who does not let UDP through today may tomorrow. */
 const retryMsMax = 30_000;
 /** UDP has to work for so long before it is relied on again after a fallback, and before it is known how well it does. */
 const settledMs = 1_000;
 /** One heartbeat in so long goes both ways: HTTP/2 then knows that it works, and is not made anew for being silent. */
-const standbyMs = 1_000;
+const standbyMs = 1_750;
 /**
  * On a way this short and clean nothing waits for a lost packet, and payloads in packets this short cost four times over UDP what
  * they cost over HTTP/2. Only clear losses take them back: with each change some messages overtake others.
@@ -208,7 +209,7 @@ class AutoLink implements Link {
         this.#choose(peer);
       }
       this.#checkLater();
-    });
+    }, checkGraceMs);
   }
 
   #now(): Millis {

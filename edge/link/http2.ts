@@ -16,6 +16,7 @@ import { Peer } from "./peer.ts";
 import { LinkServer, streamPath } from "./server.ts";
 
 const checkMs = 1_000;
+const checkGraceMs = 250;
 
 /** Listens; peers are added with `open`. Throws what binding throws. */
 export async function openHttp2Link(options: LinkOptions, events: LinkEvents): Promise<Driver> {
@@ -147,6 +148,6 @@ class Http2Link implements Driver {
       for (const peer of this.#peers.values()) peer.check();
       for (const joiner of this.#joiners.values()) joiner.check();
       this.#checkLater();
-    });
+    }, checkGraceMs);
   }
 }

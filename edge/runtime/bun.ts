@@ -43,7 +43,7 @@ export const runtime: Runtime = {
   name: "bun",
   version: Bun.version,
   clock: newClock(),
-  openDisk,
+  openDisk: (directory) => openDisk(directory, { flags: true }),
   serveHttp,
   openStream,
   openDatagrams,

@@ -13,6 +13,8 @@ const wallSlackMs = 3;
 
 interface Alarm {
   readonly at: Millis;
+  /** When it has to ring, if nothing else rings before. */
+  readonly latestAt: Millis;
   readonly callback: () => void;
 }
 
@@ -36,7 +38,7 @@ export function newClock(): Clock {
     const due: Alarm[] = [];
     for (const alarm of alarms) {
       if (alarm.at <= now) due.push(alarm);
-      else next = Math.min(next, alarm.at);
+      else next = Math.min(next, alarm.latestAt);
     }
     // After a pause many are due at once: in the order in which they should have rung.
     due.sort((a, b) => a.at - b.at);
@@ -53,11 +55,11 @@ export function newClock(): Clock {
       if (Math.abs(unixMs - (wallOffset + mono)) > wallSlackMs) wallOffset = unixMs - mono;
       return { mono, wall: wallMicros(wallOffset + mono) };
     },
-    wakeAt(at: Millis, callback: () => void): () => void {
+    wakeAt(at: Millis, callback: () => void, graceMs: Millis = 0): () => void {
       if (at === Infinity) return nothing;
-      const alarm: Alarm = { at, callback };
+      const alarm: Alarm = { at, latestAt: at + graceMs, callback };
       alarms.add(alarm);
-      if (at < armedFor) arm(at);
+      if (alarm.latestAt < armedFor) arm(alarm.latestAt);
       return () => {
         alarms.delete(alarm);
         if (alarms.size === 0) arm(Infinity);

@@ -40,7 +40,8 @@ export const runtime: Runtime = {
   name: "deno",
   version: Deno.version.deno,
   clock: newClock(),
-  openDisk,
+  // Its node:fs drops the flags it does not know, and says nothing.
+  openDisk: (directory) => openDisk(directory, { flags: false }),
   serveHttp,
   openStream(url, headers, events) {
     // A client of its own is a connection of its own: a link that is stuck then holds up nobody else's.

@@ -15,7 +15,7 @@ export const runtime: Runtime = {
   name: "node",
   version: versions.node,
   clock: newClock(),
-  openDisk,
+  openDisk: (directory) => openDisk(directory, { flags: true }),
   serveHttp,
   openStream,
   openDatagrams,

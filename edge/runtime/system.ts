@@ -110,6 +110,12 @@ export async function readTextIfThere(path: string): Promise<string | null> {
   }
 }
 
+/** Another one as soon as the file has been written, replaced or removed. */
+export async function fileMark(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found === null ? "" : [found.mtimeNs, found.ctimeNs, found.size, found.ino].join();
+}
+
 export function readTextNow(path: string): string {
   return readFileSync(path, "utf8");
 }

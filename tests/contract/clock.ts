@@ -6,6 +6,7 @@ export function clock({ clock }: Runtime): void {
   test("clock: the wall clock is the system's and the monotonic one never goes back", () => twoClocks(clock));
   test("clock: an alarm rings once and never early", () => neverEarly(clock));
   test("clock: cancelled and distant alarms do not ring", () => cancelled(clock));
+  test("clock: an alarm that may be later comes along with the next one, and by itself when its time is over", () => gracious(clock));
   test("clock: soon comes after the call and in order", () => soon(clock));
   test("clock: setting an alarm anew costs microseconds", () => cheap(clock));
 }
@@ -73,6 +74,27 @@ async function cancelled(clock: Clock): Promise<void> {
   ok(["c,d,b", "c,b,d"].includes(rings.join()), `alarms ring in the order of their times (${rings})`);
   cancelFar();
   cancelVeryFar();
+}
+
+async function gracious(clock: Clock): Promise<void> {
+  const began = clock.now().mono;
+  const rings: string[] = [];
+  const times = new Map<string, number>();
+  const ring = (name: string) => (): void => {
+    rings.push(name);
+    times.set(name, clock.now().mono - began);
+  };
+  clock.wakeAt(began + 5, ring("lazy"), 60_000);
+  clock.wakeAt(began + 60, ring("prompt"));
+  const cancelled = clock.wakeAt(began + 5, ring("cancelled"), 60_000);
+  cancelled();
+  await sleep(150);
+  // In the order of their times, in one wake.
+  equal(rings, ["lazy", "prompt"]);
+  ok(times.get("lazy")! >= 60, `it waited for the other (${times.get("lazy")} ms)`);
+  clock.wakeAt(clock.now().mono + 5, ring("alone"), 20);
+  await sleep(150);
+  equal(rings, ["lazy", "prompt", "alone"]);
 }
 
 async function soon(clock: Clock): Promise<void> {

@@ -1,7 +1,9 @@
 /** What every disk of `edge/runtime` promises. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { mkdtemp, readdir, readFile, readlink, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { platform } from "node:process";
 import type { Disk, DiskFile, Runtime } from "../../edge/runtime.ts";
 import { equal, ok, rejects, test } from "./check.ts";
 
@@ -16,6 +18,7 @@ export function disk(runtime: Runtime): void {
     }
   };
   test("disk: what is written is where it was put, and nothing beside it", inFreshDirectory(reads));
+  test("disk: what is committed is there, and durable by itself", inFreshDirectory(commits));
   test("disk: replace and remove leave nothing behind", inFreshDirectory(replaces));
   test("disk: a renamed file keeps its bytes and its place, a copy has another place", inFreshDirectory(moves));
   test("disk: what cannot be done is an error, not a silence", inFreshDirectory(refuses));
@@ -24,6 +27,22 @@ export function disk(runtime: Runtime): void {
 
 const write = (file: DiskFile, offset: number, bytes: Uint8Array): Promise<void> =>
   new Promise((resolve, reject) => file.write(offset, bytes, (error) => error ? reject(error) : resolve()));
+
+const commit = (file: DiskFile, offset: number, bytes: Uint8Array): Promise<void> =>
+  new Promise((resolve, reject) => file.commit(offset, bytes, (error) => error ? reject(error) : resolve()));
+
+/** Deno's descriptors are no numbers of the system, and its flags none either. */
+const oneStep = platform === "linux" && !("Deno" in globalThis);
+
+/** With which flags this process has the file open. */
+async function openFlags(path: string): Promise<number[]> {
+  const flags: number[] = [];
+  for (const descriptor of await readdir("/proc/self/fd")) {
+    if (await readlink(`/proc/self/fd/${descriptor}`).catch(() => "") !== path) continue;
+    flags.push(parseInt(/^flags:\s*(\d+)/m.exec(await readFile(`/proc/self/fdinfo/${descriptor}`, "utf8"))![1]!, 8));
+  }
+  return flags;
+}
 
 const sync = (file: DiskFile): Promise<void> => new Promise((resolve, reject) => file.sync((error) => error ? reject(error) : resolve()));
 
@@ -58,6 +77,24 @@ async function reads(make: () => Promise<Disk>): Promise<void> {
   await Promise.all([0, 1, 2, 3].map((i) => write(file, i * 100_000, filled(100_000, i))));
   for (const i of [0, 1, 2, 3]) equal(await file.read(i * 100_000, 100_000), filled(100_000, i), "one of four writes side by side");
   await file.close();
+}
+
+async function commits(make: () => Promise<Disk>): Promise<void> {
+  const disk = await make();
+  await disk.preallocate("segment", 100_000);
+  const file = await disk.open("segment");
+  await commit(file, 5_000, filled(70_000, 7));
+  await commit(file, 80_000, filled(10, 8));
+  equal(await file.read(5_000, 70_000), filled(70_000, 7));
+  equal(
+    await disk.read("segment", 79_999, 12),
+    new Uint8Array([0, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 0]),
+    "what the second wrote, and beside it",
+  );
+  // That it reached the disk cannot be seen without losing power; that the system was asked for it can, where it is asked by a flag.
+  if (oneStep) equal((await openFlags(join(disk.root, "segment"))).filter((flags) => (flags & constants.O_DSYNC) !== 0).length, 1);
+  await file.close();
+  if (oneStep) equal(await openFlags(join(disk.root, "segment")), [], "what is still open");
 }
 
 async function replaces(make: () => Promise<Disk>): Promise<void> {

@@ -128,6 +128,10 @@ export class FaultyDisk implements Disk {
         if (name.startsWith("journal-")) this.calls.push(`write ${bytes.byteLength}`);
         this.#write(file, offset, bytes, done);
       },
+      commit: (offset, bytes, done) => {
+        if (name.startsWith("journal-")) this.calls.push(`commit ${bytes.byteLength}`);
+        this.#write(file, offset, bytes, (error) => error ? done(error) : this.#sync(file, done));
+      },
       sync: (done) => {
         if (name.startsWith("journal-")) this.calls.push("sync");
         this.#sync(file, done);

@@ -20,13 +20,27 @@ test("while one batch is written and synced the next gathers, and all are done i
   const done: Promise<void>[] = [];
   for (let instance = 1; instance <= 50; instance++) done.push(append(journal, accept(1, instance)).then(() => void order.push(instance)));
   await Bun.sleep(10);
-  expect(disk.calls).toEqual(["write 4096", "sync"]);
+  expect(disk.calls).toEqual(["commit 4096"]);
   expect(order).toEqual([]);
   disk.letGo();
   await Promise.all(done);
-  expect(disk.calls).toEqual(["write 4096", "sync", "write 12288", "sync"]);
+  expect(disk.calls).toEqual(["commit 4096", "commit 12288"]);
   expect(order).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
   expect(journal.stats()).toMatchObject({ records: 50, batches: 2, bytesWritten: 16_384, entries: 50, syncSeconds: { count: 2 } });
+  await journal.close();
+});
+
+test("what is written behind a mark makes the mark durable too", async () => {
+  const disk = new FaultyDisk();
+  const clock = new HandClock();
+  const { journal } = await open(disk, { clock });
+  await append(journal, accept(1, 1));
+  disk.calls.length = 0;
+  await clock.pass(1_000);
+  expect(disk.calls).toEqual(["write 4096"]);
+  await append(journal, accept(1, 2));
+  await append(journal, accept(1, 3));
+  expect(disk.calls).toEqual(["write 4096", "write 4096", "sync", "commit 4096"]);
   await journal.close();
 });
 
@@ -70,7 +84,7 @@ test("a failed write or sync is told once, to all who wait and all who come, and
     disk[what] = null;
     await expect(append(journal, accept(1, 5))).rejects.toThrow("EIO: i/o error");
     expect(failures.map((error) => error.message)).toEqual(['Cannot write the journal in "/test": EIO: i/o error']);
-    expect(disk.calls).toEqual(what === "failWrite" ? ["write 4096"] : ["write 4096", "sync"]);
+    expect(disk.calls).toEqual(["commit 4096"]);
     await journal.close();
   }
 });

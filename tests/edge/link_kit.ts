@@ -72,7 +72,7 @@ export function paced(times: number): Runtime {
     ...runtime,
     clock: {
       now: () => ({ mono: clock.now().mono * times, wall: 0 }),
-      wakeAt: (at, callback) => clock.wakeAt(at / times, callback),
+      wakeAt: (at, callback, graceMs = 0) => clock.wakeAt(at / times, callback, graceMs / times),
       soon: clock.soon,
     },
   };

@@ -5,6 +5,7 @@
  *   --seeds N         so many seeds, from --from (default: a random one, printed)
  *   --from N
  *   --seconds S       virtual seconds with faults, of each seed (default: a few, drawn)
+ *   --long            of each seed two minutes (or --seconds): bursts of users and faults, and quiet in between
  *   --link DRIVER     h2, udp or auto, in every seed (default: drawn)
  *   --aim NAME        plans that look for one kind of trouble
  *   --without RULE    takes a rule away (repeatable); then a violation is what is hoped for
@@ -12,6 +13,8 @@
  *   --shrink          leaves out faults of a failing seed until none can be spared
  *   --keep-going      does not stop at the first failing seed
  *   --ledger          adds the run to tests/world/ledger.md
+ *
+ * SIGINT and SIGTERM end it after the seed it is at, with what was found so far.
  *
  * Exit code: 0 if no seed failed, 1 if one did, 2 for a wrong call.
  */
@@ -32,6 +35,7 @@ interface Wish {
   readonly seeds: number;
   readonly from: number;
   readonly seconds: number | null;
+  readonly long: boolean;
   readonly link: LinkDriver | null;
   readonly aim: Aim | null;
   readonly without: readonly Rule[];
@@ -43,12 +47,13 @@ interface Wish {
 
 const drivers: readonly LinkDriver[] = ["h2", "udp", "auto"];
 const tellEveryMs = 10_000;
+const longSeconds = 120;
 
 function parse(): Wish {
   const wishes = new Wishes("simulate", {
     values: ["seed", "seeds", "from", "seconds", "link", "aim"],
     lists: ["without"],
-    flags: ["trace", "shrink", "keep-going", "ledger"],
+    flags: ["long", "trace", "shrink", "keep-going", "ledger"],
   });
   if (wishes.words.length > 0) wishes.complain(`what is ${JSON.stringify(wishes.words[0])}?`);
   return {
@@ -56,6 +61,7 @@ function parse(): Wish {
     seeds: wishes.whole("seeds") ?? 100,
     from: wishes.whole("from") ?? anySeed(),
     seconds: wishes.whole("seconds"),
+    long: wishes.has("long"),
     link: wishes.oneOf("link", drivers),
     aim: wishes.oneOf("aim", Object.keys(aims) as Aim[]),
     without: wishes.someOf("without", allRules),
@@ -71,7 +77,7 @@ function options(wish: Wish): PlanOptions {
     without: wish.without,
     ...(wish.link === null ? {} : { link: wish.link }),
     ...(wish.aim === null ? {} : { aim: aims[wish.aim] }),
-    ...(wish.seconds === null ? {} : { seconds: wish.seconds }),
+    ...(wish.long ? { longSeconds: wish.seconds ?? longSeconds } : wish.seconds === null ? {} : { seconds: wish.seconds }),
   };
 }
 
@@ -81,7 +87,7 @@ async function report(outcome: Outcome, wish: Wish): Promise<void> {
   console.log(`\nseed ${seed} violates "${failure.check}": ${failure.message}`);
   if (failure.check === "exception" || failure.check === "assertion") console.log(failure.stack);
   console.log(
-    `replay: ${replay(outcome)}${wish.seconds === null ? "" : ` --seconds ${wish.seconds}`}${
+    `replay: ${replay(outcome)}${wish.long ? " --long" : ""}${wish.seconds === null ? "" : ` --seconds ${wish.seconds}`}${
       wish.aim === null ? "" : ` --aim ${wish.aim}`
     }`,
   );
@@ -114,7 +120,9 @@ async function many(wish: Wish): Promise<number> {
     const ms = performance.now() - began;
     return `${(done / ms * 1_000).toFixed(1)} seeds/s, ${((totals["virtualMs"] ?? 0) / ms).toFixed(0)} times real time`;
   };
-  while (done < wish.seeds) {
+  let asked = false;
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => asked = true);
+  while (done < wish.seeds && !asked) {
     const outcome = await runSeed(wish.from + done, options(wish));
     done++;
     for (const [name, value] of Object.entries(outcome.counts)) totals[name] = (totals[name] ?? 0) + value;
@@ -133,7 +141,9 @@ async function many(wish: Wish): Promise<number> {
   );
   console.log(tellCounts(totals));
   for (const line of coverageLines()) console.log(line);
-  if (wish.ledger) console.log(appendLedger({ seeds: done, from: wish.from, aim: wish.aim, failed: failed.length, totals }));
+  if (wish.ledger) {
+    console.log(appendLedger({ seeds: done, from: wish.from, aim: wish.aim, long: wish.long, failed: failed.length, totals }));
+  }
   return failed.length === 0 ? 0 : 1;
 }
 

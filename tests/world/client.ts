@@ -27,6 +27,8 @@ export interface ClientSurroundings {
   reachable(): readonly NodeId[];
   /** Users are to come to an end. */
   readonly closing: boolean;
+  /** How long users call nobody from now on. */
+  readonly restMs: Millis;
   answered(client: Client, code: string): void;
 }
 
@@ -61,8 +63,14 @@ export class Client {
     return this.#node;
   }
 
-  pause(meanMs: Millis): Promise<void> {
-    return this.#world.loop.sleep(this.prng.range(0, 2 * meanMs));
+  async pause(meanMs: Millis): Promise<void> {
+    const think = (): Promise<void> => this.#world.loop.sleep(this.prng.range(0, 2 * meanMs));
+    await think();
+    const { restMs } = this.#world;
+    if (restMs === 0) return;
+    await this.#world.loop.sleep(restMs);
+    // They do not come back all at once.
+    await think();
   }
 
   moveOn(): void {

@@ -49,7 +49,10 @@ async function pair(datagrams: Partial<DatagramFaults> = {}): Promise<Pair> {
     events: { onArrival: () => {} },
   });
   const [a, b] = [machines.get(1)!, machines.get(2)!];
-  const runtimes = [a, b].map((machine) => simulatedRuntime(machine.begin(), network, 1, buggify)) as [Runtime, Runtime];
+  const runtimes = [a, b].map((machine) => simulatedRuntime(machine.begin(), network, { turnMs: 1, sealing: "real" }, buggify)) as [
+    Runtime,
+    Runtime,
+  ];
   const got: { text: string; from: string }[] = [];
   const quiet = { onDatagram: () => {}, onTrouble: () => {} };
   const first = await runtimes[0].openDatagrams({ host: "10.0.0.1", port: 4000 }, quiet);

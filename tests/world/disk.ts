@@ -167,19 +167,21 @@ export class SimDisk {
 
   #open(life: Life, name: string): DiskFile {
     const file = this.#file(name);
+    const write: DiskFile["write"] = (offset, bytes, done) => {
+      life.after(this.#writeMs(), () => {
+        if (this.failWrite) {
+          this.failWrite = false;
+          // A part of it may have got there.
+          writeTo(file, offset, bytes.subarray(0, sectorBytes));
+          return done(ioError("write"));
+        }
+        writeTo(file, offset, bytes);
+        done(null);
+      });
+    };
     return {
-      write: (offset, bytes, done) => {
-        life.after(this.#writeMs(), () => {
-          if (this.failWrite) {
-            this.failWrite = false;
-            // A part of it may have got there.
-            writeTo(file, offset, bytes.subarray(0, sectorBytes));
-            return done(ioError("write"));
-          }
-          writeTo(file, offset, bytes);
-          done(null);
-        });
-      },
+      write,
+      commit: (offset, bytes, done) => write(offset, bytes, (error) => error ? done(error) : this.#sync(life, name, file, done)),
       sync: (done) => this.#sync(life, name, file, done),
       read: (offset, length) => this.#later(life, 0.1 + this.#unkindMs("slow-read", 50), () => readFrom(file, offset, length)),
       close: () => Promise.resolve(),

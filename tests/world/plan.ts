@@ -17,6 +17,7 @@ import type { DatagramFaults } from "./datagrams.ts";
 import type { DiskFaults } from "./disk.ts";
 import { drawFaults, type Fault } from "./fault.ts";
 import { addressOf, type NetworkFaults } from "./network.ts";
+import { type Burst, stretched } from "./stretch.ts";
 
 export interface Work {
   /** Users of each kind. */
@@ -47,20 +48,29 @@ export interface Plan {
   readonly checkpoints: CheckpointLimits;
   /** What carries messages between nodes. */
   readonly link: LinkDriver;
+  /** What seals it: the real cipher, or one that costs next to nothing. */
+  readonly sealing: "real" | "cheap";
   readonly network: NetworkFaults;
   readonly disk: DiskFaults;
   readonly clock: ClockFaults;
   readonly turnMs: Millis;
   readonly work: Work;
+  /** When its users call. */
+  readonly bursts: readonly Burst[];
   readonly faults: readonly Fault[];
   readonly safetyMs: Millis;
   readonly scar: Scar;
 }
 
+/** Of the seeds, this part has the real cipher; runs are the same event by event. */
+const realSealing = 0.1;
+
 export interface PlanOptions {
   readonly without?: readonly Rule[];
   /** How long faults last; default a few seconds, drawn. */
   readonly seconds?: number;
+  /** So long in all, with users and most faults in bursts that take as long together as they do by default. */
+  readonly longSeconds?: number;
   /** Default drawn. */
   readonly link?: LinkDriver;
   readonly aim?: (plan: Plan, prng: Prng) => Plan;
@@ -81,16 +91,19 @@ export function drawPlan(seed: number, options: PlanOptions = {}): Plan {
     segmentBytes: prng.pick([1 << 15, 1 << 16, 1 << 18]),
     checkpoints: drawCheckpoints(prng.split("checkpoints")),
     link: options.link ?? prng.split("link").pick(["h2", "udp", "auto"]),
+    sealing: prng.split("sealing").chance(realSealing) ? "real" : "cheap",
     network: drawNetwork(prng.split("network")),
     disk: drawDisk(prng.split("disk")),
     clock: drawClock(prng.split("clock")),
     turnMs: prng.chance(0.1) ? 0 : prng.range(0.2, 3),
     work: drawWork(prng.split("work")),
+    bursts: [{ from: 0, until: Infinity }],
     faults: drawFaults(prng.split("faults"), topology, durability, safetyMs),
     safetyMs,
     scar: prng.chance(0.5) ? "none" : prng.pick(["dead", "cut"]),
   };
-  return options.aim === undefined ? plan : options.aim(plan, prng.split("aim"));
+  const aimed = options.aim === undefined ? plan : options.aim(plan, prng.split("aim"));
+  return options.longSeconds === undefined ? aimed : stretched(aimed, prng.split("stretch"), options.longSeconds * 1_000);
 }
 
 /** `calm` half of the time. */

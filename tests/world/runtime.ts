@@ -6,11 +6,18 @@ import type { Clock, Runtime } from "../../edge/runtime.ts";
 import type { Buggify } from "./buggify.ts";
 import type { Life } from "./machine.ts";
 import type { Network } from "./network.ts";
+import type { Plan } from "./plan.ts";
+import { cheapCryptography } from "./sealing.ts";
 
 /** Alarms ring on a grid like this, never early. */
 const grainMs = 0.01;
 
-export function simulatedRuntime(life: Life, network: Network, turnMs: Millis, buggify: Buggify): Runtime {
+export function simulatedRuntime(
+  life: Life,
+  network: Network,
+  { turnMs, sealing }: Pick<Plan, "turnMs" | "sealing">,
+  buggify: Buggify,
+): Runtime {
   return {
     name: "node",
     version: "simulated",
@@ -31,7 +38,7 @@ export function simulatedRuntime(life: Life, network: Network, turnMs: Millis, b
     // An address in use is a rejected promise.
     openDatagrams: async ({ host, port }, events) => await network.datagrams.open(life, host, port, events),
     resolve: (host) => Promise.resolve(host),
-    cryptography,
+    cryptography: sealing === "real" ? cryptography : cheapCryptography,
     entropy: () => life.prng.next(),
     crc32: (bytes, seed) => crc32(bytes, seed),
     collectGarbage: () => {},

@@ -124,13 +124,21 @@ export class World {
     return this.#healed ? all.filter((node) => !this.faults.scarred.has(node)) : all;
   }
 
+  /** Until the next burst; 0 within one, and once the world has healed. */
+  get restMs(): Millis {
+    const { now } = this.loop.queue;
+    if (this.#healed || this.plan.bursts.some(({ from, until }) => from <= now && now < until)) return 0;
+    const next = this.plan.bursts.find(({ from }) => from > now)?.from ?? this.plan.safetyMs;
+    return Math.max(0, next - now);
+  }
+
   start(machine: Machine): void {
     const life = machine.begin();
     const { plan } = this;
     this.counts.starts++;
     this.network.restarted(machine.id);
     this.say(() => `n${machine.id} starts (life ${life.number})`);
-    const runtime = simulatedRuntime(life, this.network, plan.turnMs, this.#buggify);
+    const runtime = simulatedRuntime(life, this.network, plan, this.#buggify);
     startNode({
       runtime,
       topology: plan.topology,

@@ -1,13 +1,16 @@
 /**
  * Which packets have come, and when to say so: at once when one is missing or out of order or the peer asks (RFC 9000 section
- * 13.2.1), else after ten packets or 5 ms, since each acknowledgement costs both sides a packet.
+ * 13.2.1), else after ten packets or 5 ms, since each acknowledgement costs both sides a packet. Datagrams alone wait for what leaves
+ * anyway: nobody sends them again, and what two idle nodes have to tell each other would cost twice as much.
  */
 import type { Millis } from "../../../core/ids.ts";
-import { ackRangesMax } from "./frames.ts";
+import { ackRangesMax, type Asks } from "./frames.ts";
 import { Ranges } from "./ranges.ts";
 
 export const ackDelayMsMax = 5;
 export const packetsPerAckMax = 10;
+/** How long datagrams wait if nothing leaves: longer than it takes idle nodes to say something. */
+export const datagramAckDelayMsMax = 500;
 /** While the peer's window is still small it grows by our acknowledgements, so that they come sooner. */
 const earlyPackets = 100;
 const packetsPerEarlyAck = 2;
@@ -28,7 +31,7 @@ export class Acks {
   }
 
   /** `hurried`: the peer asks for an acknowledgement at once. */
-  received(number: number, eliciting: boolean, hurried: boolean, now: Millis): void {
+  received(number: number, asks: Asks, hurried: boolean, now: Millis): void {
     const next = number === this.#largest + 1;
     this.ranges.add(number, number + 1);
     if (this.ranges.count > ackRangesMax) {
@@ -41,11 +44,12 @@ export class Acks {
       this.#largestAt = now;
     }
     this.fresh = true;
-    if (!eliciting) return;
+    if (asks === "nothing") return;
     this.#waiting += 1;
     if (this.#early < earlyPackets) this.#early += 1;
     const enough = this.#waiting >= (this.#early < earlyPackets ? packetsPerEarlyAck : packetsPerAckMax);
-    this.dueAt = !next || enough || hurried ? now : Math.min(this.dueAt, now + ackDelayMsMax);
+    const delayMs = asks === "soon" ? ackDelayMsMax : datagramAckDelayMsMax;
+    this.dueAt = !next || enough || hurried ? now : Math.min(this.dueAt, now + delayMs);
   }
 
   /** How long the newest packet has waited for the acknowledgement that is written now. */

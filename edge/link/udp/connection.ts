@@ -204,9 +204,9 @@ export class Connection {
     this.#trace?.({ kind: "packet_received", at: now, number: packetNumber, bytes: packet.byteLength });
     this.#paths.heard(from, packet.byteLength, packetNumber > this.#acks.largest, now);
     try {
-      const eliciting = readFrames(payload, this.#sink);
+      const asks = readFrames(payload, this.#sink);
       // What found no room is as good as lost.
-      if (!this.#refused) this.#acks.received(packetNumber, eliciting, this.#hurried, now);
+      if (!this.#refused) this.#acks.received(packetNumber, asks, this.#hurried, now);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#end(`a packet of the peer makes no sense: ${error.message}`, false, now);

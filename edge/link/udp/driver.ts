@@ -22,6 +22,7 @@ import type { Pulse } from "./pulse.ts";
 import { Repeats, wordOf } from "./words.ts";
 
 const checkMs = 250;
+const checkGraceMs = 250;
 /**
  * What Ethernet carries over IPv6. No runtime lets us forbid that a datagram is sent in fragments: a longer one would seem to get
  * through, and be lost whenever one of them is. Whoever knows of a network that carries more says so.
@@ -282,7 +283,10 @@ export class UdpLink implements Driver {
     this.#alarmAt = at;
     this.#cancelAlarm = this.#options.runtime.clock.wakeAt(at, () => {
       this.#alarmAt = Infinity;
-      this.#endpoint.wake(this.#now());
+      const now = this.#now();
+      // Mostly what was due has left with something else meanwhile.
+      if (this.#endpoint.wakeAt > now) return this.#arm();
+      this.#endpoint.wake(now);
       this.#pump();
     });
   }
@@ -291,7 +295,7 @@ export class UdpLink implements Driver {
     this.#cancelCheck = this.#options.runtime.clock.wakeAt(this.#now() + checkMs, () => {
       for (const [id, peer] of this.#peers) if (peer.check()) this.#options.onChange?.(id);
       this.#checkLater();
-    });
+    }, checkGraceMs);
   }
 
   #place(peer: NodeId, { host, port }: { readonly host: string; readonly port: number }): void {

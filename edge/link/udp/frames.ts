@@ -25,6 +25,9 @@ export const streamHeaderBytesMax = 1 + 4 + 8 + 4;
 /** Of a challenge, or its answer. */
 export const pathFrameBytes: number = 1 + 8;
 
+/** What a packet asks for: no acknowledgement, one with the next packet that leaves anyway, or one soon. */
+export type Asks = "nothing" | "later" | "soon";
+
 const high = 2 ** 32;
 const encoder: TextEncoder = new TextEncoder();
 const decoder: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -189,14 +192,14 @@ export class FrameWriter {
   }
 }
 
-/** Says whether the packet asks to be acknowledged: everything but ACK, PADDING and CLOSE does (RFC 9002 section 2). */
-export function readFrames(payload: Uint8Array, sink: FrameSink): boolean {
+/** Says whether the packet asks to be acknowledged: everything but ACK, PADDING and CLOSE does (RFC 9002 section 2), a DATAGRAM later. */
+export function readFrames(payload: Uint8Array, sink: FrameSink): Asks {
   const reader = new FrameReader(payload);
   if (reader.done) throw new DecodeError("a packet has no frame");
-  let eliciting = false;
+  let asks: Asks = "nothing";
   while (!reader.done) {
     const type = reader.byte();
-    if (type !== padding && type !== ack && type !== close) eliciting = true;
+    asks = asksOf(type, asks);
     switch (type) {
       case padding:
         reader.padding();
@@ -238,7 +241,12 @@ export function readFrames(payload: Uint8Array, sink: FrameSink): boolean {
         throw new DecodeError(`${type} is no type of frame`);
     }
   }
-  return eliciting;
+  return asks;
+}
+
+function asksOf(type: number, asks: Asks): Asks {
+  if (type === padding || type === ack || type === close) return asks;
+  return type !== datagram ? "soon" : asks === "nothing" ? "later" : asks;
 }
 
 class FrameReader {

@@ -23,6 +23,8 @@ const oldPerPeerMax = 4;
 
 export class HeldConnections {
   readonly #held = new Map<string, Held>();
+  /** The same. Those that have waited longest for their turn come first. */
+  readonly #turns = new Set<Held>();
 
   get size(): number {
     return this.#held.size;
@@ -30,7 +32,7 @@ export class HeldConnections {
 
   /** Those that have waited longest for their turn come first. */
   all(): Iterable<Held> {
-    return this.#held.values();
+    return this.#turns;
   }
 
   of(peer: NodeId): Held[] {
@@ -44,18 +46,19 @@ export class HeldConnections {
   /** Of the peer's others only so many are kept, and the current one in any case. */
   add(held: Held, current: Held | null): void {
     this.#held.set(textOf(held.agreement.connectionId), held);
+    this.#turns.add(held);
     const old = this.of(held.agreement.peer).filter((other) => other !== held && other !== current);
     for (const oldest of old.slice(0, Math.max(0, old.length - oldPerPeerMax))) this.forget(oldest);
   }
 
-  forget({ agreement }: Held): void {
-    this.#held.delete(textOf(agreement.connectionId));
+  forget(held: Held): void {
+    this.#held.delete(textOf(held.agreement.connectionId));
+    this.#turns.delete(held);
   }
 
   /** It has had its turn. */
   toBack(held: Held): void {
-    const text = textOf(held.agreement.connectionId);
-    if (this.#held.delete(text)) this.#held.set(text, held);
+    if (this.#turns.delete(held)) this.#turns.add(held);
   }
 }
 

@@ -144,9 +144,11 @@ export class Outgoing {
     const before = writer.length;
     // First, since streams leave no room.
     if (this.ping || (all && this.#fillsWindow)) writer.ping();
+    const beforeDatagrams = writer.length;
     const pieces: Piece[] = [];
     const windows: number[] = [];
     this.#fillDatagrams(all, now);
+    const datagramsBytes = writer.length - beforeDatagrams;
     if (all) streams.fill(writer, pieces, windows);
     let eliciting = writer.length > before;
     if (!eliciting && this.#acksOnly >= acksOnlyMax) {
@@ -154,9 +156,10 @@ export class Outgoing {
       eliciting = true;
     }
     if (writer.length === 0) return null;
+    const patient = datagramsBytes > 0 && datagramsBytes === writer.length - before;
     this.ping = false;
     this.#acksOnly = eliciting ? 0 : this.#acksOnly + 1;
-    const packet = this.#seal({ eliciting, ackLargest, pieces, windows, now });
+    const packet = this.#seal({ eliciting, patient, ackLargest, pieces, windows, now });
     streams.notify();
     return packet;
   }
@@ -209,6 +212,7 @@ export class Outgoing {
   #seal(packet: {
     readonly now: Millis;
     readonly eliciting: boolean;
+    readonly patient?: boolean;
     readonly to?: Address;
     readonly ackLargest?: number;
     readonly pieces?: readonly Piece[];
@@ -216,7 +220,7 @@ export class Outgoing {
     readonly probeBytes?: number;
   }): Datagram {
     const { protection, recovery, pacer, paths, twice, mtu } = this.#parts;
-    const { now, eliciting, to = paths.address, ackLargest = -1, pieces = none, windows = none, probeBytes = 0 } = packet;
+    const { now, eliciting, patient = false, to = paths.address, ackLargest = -1, pieces = none, windows = none, probeBytes = 0 } = packet;
     this.#untilSkip -= 1;
     if (this.#untilSkip <= 0) {
       recovery.skip();
@@ -226,7 +230,7 @@ export class Outgoing {
     const number = recovery.next;
     const bytes = protection.seal(number, this.#writer.view());
     this.#keyAge.sealed(bytes.byteLength);
-    recovery.sent({ number, sentAt: now, bytes: bytes.byteLength, eliciting, ackLargest, pieces, windows, probeBytes });
+    recovery.sent({ number, sentAt: now, bytes: bytes.byteLength, eliciting, patient, ackLargest, pieces, windows, probeBytes });
     twice.sent(pieces, mtu.bytes, recovery.rtt.smoothedMs, now);
     if (eliciting) this.lastElicitingAt = now;
     if (eliciting && probeBytes === 0) pacer.sent(bytes.byteLength);

@@ -18,6 +18,7 @@ export class Overtaken {
   /** … or so many round trips after it was sent. */
   trips: number = tripsMin;
   readonly #lost = new Map<number, { readonly sentAt: Millis; readonly event: number }>();
+  #newest = -1;
   /** Counts what the window shrank for. */
   #event = 0;
   /** Losses of the newest event that have not turned out to be none. */
@@ -30,13 +31,15 @@ export class Overtaken {
       this.#real = 0;
     }
     this.#real += 1;
+    this.#newest = Math.max(this.#newest, number);
     this.#lost.set(number, { sentAt, event: this.#event });
     if (this.#lost.size > remembered) this.#lost.delete(this.#lost.keys().next().value!);
   }
 
   /** True if all for which the window last shrank has come. `tripMs` is what losses are judged by. */
   acknowledged(frame: AckFrame, largestBefore: number, tripMs: Millis, now: Millis): boolean {
-    if (this.#lost.size === 0) return false;
+    // Ranges descend. Most acknowledgements are of what was sent long after any loss.
+    if (this.#lost.size === 0 || this.#newest < frame.ranges[frame.ranges.length - 2]!) return false;
     let undone = false;
     for (const [number, { sentAt, event }] of this.#lost) {
       if (!covers(frame.ranges, number)) continue;

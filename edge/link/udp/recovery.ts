@@ -23,6 +23,8 @@ export interface SentPacket {
   readonly bytes: number;
   /** It has to be acknowledged, and counts as in flight until it is. */
   readonly eliciting: boolean;
+  /** It holds datagrams alone: nothing is to be sent again, its acknowledgement may come late, and no probe asks for it. */
+  readonly patient: boolean;
   /** The largest number in the acknowledgement it carries; −1 without one. */
   readonly ackLargest: number;
   readonly pieces: readonly Piece[];
@@ -56,9 +58,11 @@ export class Recovery {
   #base = 0;
   #next = 0;
   #eliciting = 0;
+  /** Those of them that are not patient. */
+  #awaited = 0;
   readonly #skipped: number[] = [];
   #largestAcked = -1;
-  #lastElicitingAt: Millis = 0;
+  #lastAwaitedAt: Millis = 0;
   #lossAt: Millis = Infinity;
   #acks = 0;
   #overtaken: Overtaken = new Overtaken();
@@ -79,9 +83,9 @@ export class Recovery {
 
   get timerAt(): Millis {
     if (this.#lossAt !== Infinity) return this.#lossAt;
-    if (this.#eliciting === 0) return Infinity;
+    if (this.#awaited === 0) return Infinity;
     const { probeMs } = this.rtt;
-    return this.#lastElicitingAt + Math.min(probeMs * 2 ** this.probes, Math.max(probeMs, backoffMsMax));
+    return this.#lastAwaitedAt + Math.min(probeMs * 2 ** this.probes, Math.max(probeMs, backoffMsMax));
   }
 
   skip(): void {
@@ -96,7 +100,10 @@ export class Recovery {
     this.#next += 1;
     if (!packet.eliciting) return;
     this.#eliciting += 1;
-    this.#lastElicitingAt = packet.sentAt;
+    if (!packet.patient) {
+      this.#awaited += 1;
+      this.#lastAwaitedAt = packet.sentAt;
+    }
     if (packet.probeBytes > 0) return;
     this.inFlightBytes += packet.bytes;
     this.congestion.sent(packet.number);
@@ -131,7 +138,7 @@ export class Recovery {
     this.#largestAcked = Math.max(this.#largestAcked, frame.largest);
     // What need not be acknowledged waits until the peer has something else to say: after a lost acknowledgement that may be seconds.
     const inTime = newest.eliciting || frame.delayMs <= ackDelayMsMax;
-    if (newest.number === frame.largest && count > 0 && inTime) this.rtt.measure(Math.max(0, now - newest.sentAt), frame.delayMs, now);
+    if (newest.number === frame.largest && count > 0 && inTime) this.#measure(newest, frame.delayMs, now);
     if (count > 0) this.probes = 0;
     this.#detect(now);
     if (bytes > 0 && newest.sentAt > this.congestion.recoveringSince) {
@@ -151,7 +158,7 @@ export class Recovery {
     this.probes += 1;
     this.probeTimeouts += 1;
     // The next one is counted from now even if nothing can be sent.
-    this.#lastElicitingAt = now;
+    this.#lastAwaitedAt = now;
     this.#events.onProbe(this.probes === 1 ? 1 : 2);
   }
 
@@ -181,7 +188,7 @@ export class Recovery {
   revive(now: Millis): void {
     if (this.probes === 0) return;
     this.probes = 0;
-    this.#lastElicitingAt = now;
+    this.#lastAwaitedAt = now;
   }
 
   /** Takes a packet out, if it is there. */
@@ -192,9 +199,16 @@ export class Recovery {
     this.#slots[at] = null;
     if (packet.eliciting) {
       this.#eliciting -= 1;
+      if (!packet.patient) this.#awaited -= 1;
       if (packet.probeBytes === 0) this.inFlightBytes -= packet.bytes;
     }
     return packet;
+  }
+
+  /** The peer let a patient packet wait as it should, so that all of that is none of the path's. */
+  #measure({ sentAt, patient }: SentPacket, delayMs: Millis, now: Millis): void {
+    const waitedMs = patient ? Math.max(0, delayMs - ackDelayMsMax) : 0;
+    this.rtt.measure(Math.max(0, now - sentAt - waitedMs), delayMs - waitedMs, now);
   }
 
   /** What is lost by now, and when to look again (RFC 9002 section 6.1). */
@@ -224,7 +238,8 @@ export class Recovery {
       const first: boolean = packet.sentAt > recoveringSince && (newestLost === null || newestLost.sentAt <= recoveringSince);
       this.#overtaken.lost(number, packet.sentAt, first);
       newestLost = packet;
-      if (packet.sentAt <= rtt.measuredSince) continue;
+      // A heartbeat now and then is no run: nobody has tried in between.
+      if (packet.patient || packet.sentAt <= rtt.measuredSince) continue;
       run ??= packet;
       longestMs = Math.max(longestMs, packet.sentAt - run.sentAt);
     }

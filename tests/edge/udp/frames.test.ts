@@ -21,7 +21,7 @@ function read(payload: Uint8Array): string[] {
     onAnswer: ({ a, b }) => void lines.push(`answer ${a} ${b}`),
     onClose: (reason) => void lines.push(`close ${reason}`),
   };
-  lines.push(readFrames(payload, sink) ? "eliciting" : "silent");
+  lines.push(readFrames(payload, sink));
   return lines;
 }
 
@@ -66,7 +66,7 @@ describe("frames", () => {
       "challenge 4000000000 1",
       "answer 2 4294967295",
       "close no more",
-      "eliciting",
+      "soon",
     ]);
   });
 
@@ -82,14 +82,33 @@ describe("frames", () => {
 
   test("carry numbers of every length", () => {
     for (const limit of [0, 63, 64, 16_383, 16_384, 2 ** 30 - 1, 2 ** 30, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
-      expect(read(written((writer) => writer.connectionWindow(limit)))).toEqual([`window ${limit}`, "eliciting"]);
+      expect(read(written((writer) => writer.connectionWindow(limit)))).toEqual([`window ${limit}`, "soon"]);
     }
   });
 
   test("that only acknowledge, fill or end ask for no acknowledgement", () => {
-    expect(read(written((writer) => writer.ack(ranges([3, 3]), 0)))).toEqual(["ack 3 0 3 3", "silent"]);
-    expect(read(written((writer) => writer.close("x")))).toEqual(["close x", "silent"]);
-    expect(read(Uint8Array.of(0, 0, 0))).toEqual(["silent"]);
+    expect(read(written((writer) => writer.ack(ranges([3, 3]), 0)))).toEqual(["ack 3 0 3 3", "nothing"]);
+    expect(read(written((writer) => writer.close("x")))).toEqual(["close x", "nothing"]);
+    expect(read(Uint8Array.of(0, 0, 0))).toEqual(["nothing"]);
+  });
+
+  test("of datagrams alone can be acknowledged later", () => {
+    const alone = (writer: FrameWriter): void => {
+      writer.ack(ranges([3, 3]), 0);
+      writer.datagram(bytes);
+      writer.pad();
+    };
+    expect(read(written(alone, 60)).at(-1)).toBe("later");
+    const withPing = (writer: FrameWriter): void => {
+      writer.ping();
+      writer.datagram(bytes);
+    };
+    expect(read(written(withPing)).at(-1)).toBe("soon");
+    const withWindow = (writer: FrameWriter): void => {
+      writer.datagram(bytes);
+      writer.connectionWindow(20);
+    };
+    expect(read(written(withWindow)).at(-1)).toBe("soon");
   });
 
   test("acknowledge the newest ranges, as many as fit", () => {

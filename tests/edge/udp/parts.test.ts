@@ -43,51 +43,62 @@ describe("acknowledgements", () => {
   /** Past the first hundred packets, with nothing owed. */
   function late(): Acks {
     const acks = new Acks();
-    for (let number = 0; number < 100; number += 1) acks.received(number, true, false, 0);
+    for (let number = 0; number < 100; number += 1) acks.received(number, "soon", false, 0);
     acks.sent();
     return acks;
   }
 
   test("are due after ten packets or 5 ms", () => {
     const acks = late();
-    acks.received(100, true, false, 10);
+    acks.received(100, "soon", false, 10);
     expect(acks.dueAt).toBe(15);
-    for (let number = 101; number < 100 + packetsPerAckMax - 1; number += 1) acks.received(number, true, false, 11);
+    for (let number = 101; number < 100 + packetsPerAckMax - 1; number += 1) acks.received(number, "soon", false, 11);
     expect(acks.dueAt).toBe(15);
-    acks.received(109, true, false, 12);
+    acks.received(109, "soon", false, 12);
     expect(acks.dueAt).toBe(12);
     acks.sent();
     expect(acks.dueAt).toBe(Infinity);
   });
 
+  test("of datagrams alone are due after ten packets or half a second, and sooner with anything else", () => {
+    const acks = late();
+    acks.received(100, "later", false, 10);
+    expect(acks.dueAt).toBe(510);
+    acks.received(101, "soon", false, 20);
+    expect(acks.dueAt).toBe(25);
+    acks.sent();
+    for (let number = 102; number < 102 + packetsPerAckMax; number += 1) acks.received(number, "later", false, 30);
+    expect(acks.dueAt).toBe(30);
+  });
+
   test("are due after two packets while a connection is young", () => {
     const acks = new Acks();
-    acks.received(0, true, false, 0);
+    acks.received(0, "soon", false, 0);
     expect(acks.dueAt).toBe(5);
-    acks.received(1, true, false, 1);
+    acks.received(1, "soon", false, 1);
     expect(acks.dueAt).toBe(1);
   });
 
   test("are due at once for a gap, for what fills one, and when asked", () => {
     for (const number of [101, 50]) {
       const acks = late();
-      acks.received(number, true, false, 7);
+      acks.received(number, "soon", false, 7);
       expect(acks.dueAt).toBe(7);
     }
     const acks = late();
-    acks.received(100, true, true, 3);
+    acks.received(100, "soon", true, 3);
     expect(acks.dueAt).toBe(3);
   });
 
   test("are not due for acknowledgements, and go along when something leaves", () => {
     const acks = late();
-    acks.received(100, false, false, 7);
+    acks.received(100, "nothing", false, 7);
     expect([acks.dueAt, acks.fresh]).toEqual([Infinity, true]);
   });
 
   test("keep 32 ranges, and none that the peer knows we have", () => {
     const acks = new Acks();
-    for (let number = 0; number < 200; number += 2) acks.received(number, true, false, 0);
+    for (let number = 0; number < 200; number += 2) acks.received(number, "soon", false, 0);
     expect([acks.ranges.count, acks.ranges.starts[0]]).toEqual([32, 136]);
     acks.confirmed(190);
     expect(acks.ranges.starts).toEqual([190, 192, 194, 196, 198]);

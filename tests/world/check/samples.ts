@@ -10,6 +10,8 @@ import type { Life } from "../machine.ts";
 import type { World } from "../world.ts";
 
 const everyMs = 400;
+/** So many times longer while nobody calls: what does not change need not be looked at as often. */
+const restful = 10;
 const linkQueueBytesMax = 64 << 20;
 
 export class Samples {
@@ -29,7 +31,8 @@ export class Samples {
 
   begin(): void {
     const { loop, machines } = this.#world;
-    loop.queue.after(this.#prng.range(0, 2 * everyMs), () => {
+    const meanMs = this.#world.restMs > 0 ? restful * everyMs : everyMs;
+    loop.queue.after(this.#prng.range(0, 2 * meanMs), () => {
       for (const { life } of machines.values()) if (life?.up === true) this.#look(life);
       this.begin();
     });
