@@ -162,15 +162,21 @@ describe("over h2", () => {
     const [a, c] = [await node(1), await node(3)];
     a.link.open(2, `127.0.0.1:${server.port}`);
     a.link.open(3, c.link.address);
+    // Soon: a link over which nothing comes back for seconds is given up, and what waits for it with it.
     for (let sequence = 1; sequence <= 100; sequence++) {
-      a.link.send({ to: [2, 3], message: propose(sequence, 500_000) });
+      a.link.send({ to: [2], message: propose(sequence, 500_000) });
+      await Bun.sleep(0);
+    }
+    const [toB] = a.link.stats();
+    for (let sequence = 1; sequence <= 20; sequence++) {
+      a.link.send({ to: [3], message: propose(sequence, 500_000) });
       await until("the other has it", () => c.heard.length === sequence);
     }
-    const [toB, toC] = a.link.stats();
+    const [, toC] = a.link.stats();
     expect(toB!.queuedBytes).toBeGreaterThan(31 << 20);
     expect(toB!.queuedBytes).toBeLessThanOrEqual(32 << 20);
     expect(toB!.dropped).toBeGreaterThan(20);
-    expect(toC).toMatchObject({ sent: 100, dropped: 0 });
+    expect(toC).toMatchObject({ sent: 20, dropped: 0 });
   });
 });
 

@@ -256,15 +256,21 @@ describe("over UDP", () => {
     a.link.open(3, c.link.address);
     await until("both are connected", () => a.link.stats().every(({ connectedSince }) => connectedSince !== null));
     relay.block("b", true);
+    // Soon: a link over which nothing comes back for seconds is given up, and what waits for it with it.
     for (let sequence = 1; sequence <= 100; sequence++) {
-      a.link.send({ to: [2, 3], message: propose(sequence, 500_000) });
+      a.link.send({ to: [2], message: propose(sequence, 500_000) });
+      await Bun.sleep(0);
+    }
+    const [toB] = a.link.stats();
+    for (let sequence = 1; sequence <= 20; sequence++) {
+      a.link.send({ to: [3], message: propose(sequence, 500_000) });
       await until("the other has it", () => c.heard.length === sequence);
     }
-    const [toB, toC] = a.link.stats();
+    const [, toC] = a.link.stats();
     expect(toB!.queuedBytes).toBeGreaterThan(31 << 20);
     expect(toB!.queuedBytes).toBeLessThanOrEqual(32 << 20);
     expect(toB!.dropped).toBeGreaterThan(20);
-    expect(toC).toMatchObject({ sent: 100, dropped: 0 });
+    expect(toC).toMatchObject({ sent: 20, dropped: 0 });
   }, 30_000);
 
   test("a name is looked up again when its host does not answer any more", async () => {
