@@ -218,7 +218,7 @@ export class Group {
     const forgetful = acceptors.filter((node) => node === this.context.self ? !this.voting : this.beatOf(node)?.voting === false);
     if (acceptors.length - forgetful.length >= q1) return [];
     const promised = [this.acceptor.promised, ...acceptors.map((node) => this.beatOf(node)?.promised ?? 0)];
-    return Math.max(...promised) > 0 ? forgetful : [];
+    return this.#lost || Math.max(...promised) > 0 ? forgetful : [];
   }
 
   /** What this node says of itself in the group; also its own word to its own frontier. */

@@ -30,6 +30,7 @@ test("nodes that have all lost their records do not begin a new history together
     await until(() => damaged.every((node) => heard(node) === 2), "all have heard each other");
     await expect(damaged[0]!.services.kv.put("key/1", "anew", { timeoutMs: 3_000 })).rejects.toThrow();
     expect(damaged.map((node) => node.running.view().groups[0]!.voting)).toEqual([false, false, false]);
+    for (const node of damaged) expect(node.running.view().groups[0]!.forgetful).toEqual([1, 2, 3]);
     for (const node of damaged) await node.stop();
 
     for (const folder of folders) await putBack(folder);

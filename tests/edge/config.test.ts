@@ -156,18 +156,6 @@ delays = { "fra-iad" = 44 }
     expect(config.link).toEqual({ host: "127.0.0.1", port: 7002 });
   });
 
-  test("secrets come from files and variables, and are never shown", () => {
-    const config = load(`[listen]\ntoken = "env:TOKEN"`, { environment: { TOKEN: "t" } });
-    const plain = load(`[listen]\ntoken = "plain"`);
-    const several = load(`[listen]\ntoken = ["plain", "file:/secrets/token", "plain"]`);
-    expect([config.tokens, plain.tokens, several.tokens]).toEqual([["t"], ["plain"], ["plain", "only users know"]]);
-    const shown = [config, plain, several].map(({ origins }) => origins.find((origin) => origin.key === "listen.token")!.value);
-    expect(shown).toEqual(["env:TOKEN", "***", "***, file:/secrets/token, ***"]);
-    for (const slip of ["4711", '["4711", 4711]', '"4711', '["4711", ""]']) {
-      expect(complaint(`[listen]\ntoken = ${slip}`)).not.toContain("4711");
-    }
-  });
-
   test("an unknown variable is a warning, not an error: Kubernetes sets some", () => {
     const config = load(null, { environment: { CARILLON_PORT: "tcp://10.0.0.1:4100", CARILLON_NODE_NAMES: "x", CARILLON_URL: "u" } });
     expect(config.warnings).toEqual([
@@ -214,10 +202,6 @@ describe("complaints name the place and what was meant", () => {
       {},
       'Cannot use node.name "fra": it is not among the nodes fra-1, iad-1',
     ],
-    ["a secret file", `[listen]\ntoken = "file:/nope"`, {}, "Cannot use listen.token: /nope cannot be read (no such file)"],
-    ["a list without a secret", `[listen]\ntoken = []`, {}, "Cannot use listen.token: it must be one text or a list of 1 to 8"],
-    ["a secret that is none", `[listen]\ntoken = ["a", 7]`, {}, "Cannot use listen.token: each must be a text, not empty"],
-    ["a secret variable", `[listen]\ntoken = "env:NOPE"`, {}, "Cannot use listen.token: the variable NOPE is not set"],
     [
       "a delay",
       `${two}\n[dev]\ndelays = { "fra-idd" = 44 }`,

@@ -1,4 +1,4 @@
-/** Loss recovery, round trips and congestion, on packets written by hand: RFC 9002, 9406 and 9438 as numbers. */
+/** Loss recovery and congestion, on packets written by hand: RFC 9002, 9406 and 9438 as numbers. */
 import { describe, expect, test } from "bun:test";
 import type { Acked, Congestion } from "../../../edge/link/udp/congestion.ts";
 import { Cubic } from "../../../edge/link/udp/cubic.ts";
@@ -6,7 +6,6 @@ import { HyStart } from "../../../edge/link/udp/hystart.ts";
 import { Overtaken } from "../../../edge/link/udp/overtaken.ts";
 import { Pacer } from "../../../edge/link/udp/pacer.ts";
 import { Recovery } from "../../../edge/link/udp/recovery.ts";
-import { Rtt } from "../../../edge/link/udp/rtt.ts";
 
 /** Recovery that says in lines what became of packets. */
 class Story {
@@ -43,21 +42,6 @@ class Story {
     return this.lines.splice(0);
   }
 }
-
-describe("round trips", () => {
-  test("are smoothed, without what the peer waited, but never below the shortest", () => {
-    const rtt = new Rtt();
-    rtt.measure(100, 0, 1);
-    expect([rtt.smoothedMs, rtt.variationMs, rtt.minMs, rtt.probeMs]).toEqual([100, 50, 100, 305]);
-    rtt.measure(112, 4, 2);
-    expect([rtt.smoothedMs, rtt.variationMs]).toEqual([101, 39.5]);
-    // A peer that claims to have waited an hour is believed 5 ms.
-    rtt.measure(109, 3_600_000, 3);
-    expect([rtt.smoothedMs, rtt.variationMs]).toEqual([101.375, 30.375]);
-    rtt.measure(101, 4, 4);
-    expect(rtt.smoothedMs).toBe(101.328125);
-  });
-});
 
 describe("a sample", () => {
   test("is not taken of a packet that nobody had to acknowledge, and whose acknowledgement waited", () => {
