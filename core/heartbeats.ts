@@ -66,6 +66,7 @@ export class Heartbeats {
     const { peers, now, limits } = this.#context;
     const stranger = peers.incarnationOf(from) !== message.incarnation;
     if (!peers.heard(from, message, now)) return;
+    if (stranger) { for (const group of this.#groups) group.onNewLife(from); }
     for (const beat of message.beats) this.#groups.find((group) => group.id === beat.group)?.onBeat(from, beat);
     // A node that just came up learns where everybody is without waiting for its turn.
     if (message.hurry || stranger) {

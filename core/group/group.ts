@@ -138,6 +138,11 @@ export class Group {
     }
   }
 
+  /** What the node said in its last life may have been lost with it, also a promise. */
+  onNewLife(of: NodeId): void {
+    this.frontier.forget(of);
+  }
+
   onBeat(from: NodeId, beat: Beat): void {
     if (!isSoundBeat(from, beat, this.spec)) return;
     this.#beats.set(from, beat);

@@ -94,6 +94,11 @@ export class Frontier {
     this.#acceptors.set(node, { promised, clock });
   }
 
+  /** The acceptor lives again: a promise it stated may not have been durable, and nothing it says now would count beside it. */
+  forget(node: NodeId): void {
+    this.#acceptors.delete(node);
+  }
+
   /** Everything still unknown here comes at or after this position. */
   nextUnknown(): Position {
     if (this.#order.merge === "rr") return slotPosition(this.#order.turn, this.#group, this.#slots);

@@ -79,3 +79,14 @@ test("slots: the next unknown is the end of the decided prefix", () => {
   f.learn({ ...entry(1, 10, 100, "skip"), slots: 9 });
   expect(f.nextUnknown()).toEqual({ major: 2, group: 3, minor: 1 });
 });
+
+test("what an acceptor says in a new life counts, though a higher promise of its last one was heard", () => {
+  const f = frontier();
+  f.learn(entry(1, 10, 100, "start"));
+  f.coordinatorStates(10, 1, 500);
+  f.acceptorStates(1, 10, 500);
+  f.acceptorStates(2, 20, 300);
+  f.forget(2);
+  f.acceptorStates(2, 10, 400);
+  expect(bound(f)).toBe(400);
+});
