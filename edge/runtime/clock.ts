@@ -11,9 +11,6 @@ const timeoutMsMax = 2 ** 31 - 1;
 /** How far the wall clock may be from where the monotonic clock puts it before we follow it: its own grain is 1 ms. */
 const wallSlackMs = 3;
 
-/** A timer that rings so much before any alarm is set anew when its own is cancelled. */
-const staleMs = 10;
-
 interface Alarm {
   readonly at: Millis;
   /** When it has to ring, if nothing else rings before. */
@@ -64,13 +61,8 @@ export function newClock(): Clock {
       alarms.add(alarm);
       if (alarm.latestAt < armedFor) arm(alarm.latestAt);
       return () => {
-        if (!alarms.delete(alarm)) return;
-        if (alarms.size === 0) return arm(Infinity);
-        if (alarm.latestAt !== armedFor) return;
-        let next = Infinity;
-        for (const { latestAt } of alarms) next = Math.min(next, latestAt);
-        // An idle process is not to be woken for nothing; in a busy one the timer that is set comes in handy.
-        if (next > armedFor + staleMs) arm(next);
+        alarms.delete(alarm);
+        if (alarms.size === 0) arm(Infinity);
       };
     },
     soon(callback: () => void): void {

@@ -17,10 +17,20 @@ class Story {
     onProbe: (packets) => void this.lines.push(`probe ${packets}`),
   });
 
-  send(at: number, options: { readonly eliciting?: boolean; readonly patient?: boolean; readonly probeBytes?: number } = {}): void {
-    const { eliciting = true, patient = false, probeBytes = 0 } = options;
+  send(at: number, options: { readonly eliciting?: boolean; readonly probeBytes?: number } = {}): void {
+    const { eliciting = true, probeBytes = 0 } = options;
     const number = this.recovery.next;
-    this.recovery.sent({ number, sentAt: at, bytes: 1_200, eliciting, patient, ackLargest: -1, pieces: [], windows: [], probeBytes });
+    this.recovery.sent({
+      number,
+      sentAt: at,
+      bytes: 1_200,
+      eliciting,
+      patient: false,
+      ackLargest: -1,
+      pieces: [],
+      windows: [],
+      probeBytes,
+    });
   }
 
   ack(first: number, last: number, now: number, delayMs = 0): void {
@@ -107,34 +117,6 @@ describe("a packet", () => {
     story.send(5);
     story.ack(5, 5, 50);
     expect(story.told).toEqual(["acked 5"]);
-  });
-
-  test("of datagrams alone is in flight, and no probe asks for it; what its acknowledgement waited is none of the path's", () => {
-    const story = new Story();
-    story.send(0);
-    story.ack(0, 0, 40);
-    story.send(100, { patient: true });
-    expect([story.recovery.inFlightBytes, story.recovery.timerAt]).toEqual([1_200, Infinity]);
-    story.ack(1, 1, 340, 200);
-    expect([story.recovery.inFlightBytes, story.recovery.rtt.latestMs, story.recovery.rtt.minMs]).toEqual([0, 45, 40]);
-    // With anything else on the way, that is what is asked after.
-    story.send(400);
-    const { timerAt } = story.recovery;
-    story.send(401, { patient: true });
-    expect(story.recovery.timerAt).toBe(timerAt);
-  });
-
-  test("of datagrams alone, lost now and then, does not tell that nothing comes through", () => {
-    for (const patient of [false, true]) {
-      const story = new Story();
-      story.send(0);
-      story.ack(0, 0, 10);
-      const before = story.congestion.windowBytes;
-      for (const at of [250, 500, 750, 1_000]) story.send(at, { patient });
-      story.ack(4, 4, 1_010);
-      expect(story.recovery.lostPackets).toBe(3);
-      expect(story.congestion.windowBytes > before / 2).toBe(patient);
-    }
   });
 
   test("that probes for size may be lost and tells nothing of congestion", () => {
