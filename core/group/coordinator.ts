@@ -101,19 +101,16 @@ export class Coordinator {
   }
 
   /**
-   * Proposes what the window lets through: at once when few commands are in flight, else full entries only. While our own disk is busy
-   * with the entry before, the next would only wait there: what comes gathers here and costs one record, message and vote for all of it. Skips do not count there:
+   * Proposes what the window lets through: at once when few commands are in flight, else full entries only. Skips do not count there:
    * far from its acceptors a group always has some in flight, and commands too few to fill an entry would wait for ever.
    */
   flush(): void {
     if (this.ballot === 0 || this.#queue.length === 0) return;
     const { limits } = this.#group.context;
-    const { acceptor, log } = this.#group;
     let taken = 0;
     while (taken < this.#queue.length) {
       if (this.#flightEntries >= limits.windowEntries || this.#flightBytes >= limits.windowBytes) break;
-      const fewMax = acceptor.durable < log.last ? 1 : 2;
-      if (this.#flightBatches >= fewMax && this.#queueBytes < limits.entryBytes) break;
+      if (this.#flightBatches >= 2 && this.#queueBytes < limits.entryBytes) break;
       const first = taken;
       let bytes = 0;
       let count = 0;
