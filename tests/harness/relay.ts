@@ -5,6 +5,7 @@
  * datagrams, on the same ports, are lost (`datagram_relay.ts`).
  */
 import { createServer, type Server, Socket } from "node:net";
+import { freePorts } from "../../edge/runtime/system.ts";
 import { DatagramRelay } from "./datagram_relay.ts";
 
 /** One direction between two nodes, for all connections that carry it. */
@@ -129,7 +130,9 @@ export class Relay implements AsyncDisposable {
       this.#connections.add(connection);
       connection.changed();
     });
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(0, "127.0.0.1", resolve));
+    // One that is free for datagrams as well.
+    const [free] = await freePorts(1);
+    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(free, "127.0.0.1", resolve));
     this.#servers.push(server);
     const { port } = server.address() as { port: number };
     this.#ports.set(key(from, to), port);
