@@ -39,7 +39,7 @@ export class Faults {
   readonly #hosts: ReadonlyMap<NodeId, Host>;
   readonly #crash: (host: Host) => void;
   readonly #start: (host: Host) => void;
-  readonly #recovered: () => boolean;
+  readonly #mayLose: (node: NodeId) => boolean;
 
   constructor(
     options: {
@@ -51,7 +51,7 @@ export class Faults {
       crash: (host: Host) => void;
       start: (host: Host) => void;
       /** Every replica has a checkpoint again, if it would need one. */
-      recovered: () => boolean;
+      mayLose: (node: NodeId) => boolean;
     },
   ) {
     this.#plan = options.plan;
@@ -61,7 +61,7 @@ export class Faults {
     this.#hosts = options.hosts;
     this.#crash = options.crash;
     this.#start = options.start;
-    this.#recovered = options.recovered;
+    this.#mayLose = options.mayLose;
   }
 
   begin(): void {
@@ -203,11 +203,11 @@ export class Faults {
 
   /**
    * Without a disk only one acceptor of a group may be gone or still asking at a time, and the others must be able to
-   * begin a ballot without it. Where logs have been trimmed only one replica may be without a checkpoint.
+   * begin a ballot without it. Where logs have been trimmed only one replica may be without a checkpoint, and never the only one.
    */
   #mayForget(node: NodeId): boolean {
     if (this.#plan.durability !== "memory") return true;
-    if (!this.#recovered()) return false;
+    if (!this.#mayLose(node)) return false;
     return this.#plan.topology.groups.every(({ id, acceptors, q1 }) =>
       !acceptors.includes(node) || (q1 < acceptors.length && acceptors.every((other) => this.#remembers(other, id)))
     );

@@ -113,14 +113,17 @@ export class Replicas {
     }
   }
 
-  /** None would begin at the beginning of a log that somebody has trimmed. */
-  get recovered(): boolean {
+  /** None would begin at the beginning of a log that somebody has trimmed, and what the node's replicas hold of one is elsewhere as well. */
+  mayLose(node: NodeId): boolean {
     const trimmed = new Set<GroupId>();
     for (const { disk } of this.#hosts.values()) for (const [group, { floor }] of disk.state.groups) if (floor > 0) trimmed.add(group);
     for (const replicas of this.#all.values()) {
       for (const { durable, groups } of replicas) if (durable === null && groups.some((group) => trimmed.has(group))) return false;
     }
-    return true;
+    const others = [...this.#all.values()].flat().filter((replica) => replica.node !== node);
+    return this.#all.get(node)!.every(({ name, groups }) =>
+      !groups.some((group) => trimmed.has(group)) || others.some((other) => other.name === name)
+    );
   }
 
   /** What some replica of a sound node has not delivered. */

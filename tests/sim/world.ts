@@ -60,7 +60,7 @@ export class World implements Surroundings {
         this.replicas.crashed(host);
       },
       start: (host) => this.#start(host),
-      recovered: () => this.replicas.recovered,
+      mayLose: (node) => this.replicas.mayLose(node),
     });
   }
 
