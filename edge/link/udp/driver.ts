@@ -64,6 +64,8 @@ export class UdpLink implements Driver {
   readonly #ready = new Set<UdpPeer>();
   #flushing = false;
   #pumping = false;
+  /** Something has come since the last pump. */
+  #heard = false;
   #closed = false;
   #alarmAt: Millis = Infinity;
   #cancelAlarm: () => void = nothing;
@@ -247,16 +249,19 @@ export class UdpLink implements Driver {
 
   /** After what has come besides, and what the host makes of it: its answer takes the acknowledgements along. */
   #pumpSoon(): void {
+    this.#heard = true;
     if (this.#pumping) return;
     this.#pumping = true;
     this.#options.runtime.clock.soon(() => {
       this.#pumping = false;
-      this.#pump();
+      // What the host has answered meanwhile took all along.
+      if (this.#heard) this.#pump();
     });
   }
 
   #pump(): void {
     this.#flushing = false;
+    this.#heard = false;
     if (this.#closed) return;
     for (const peer of this.#ready) peer.flush();
     this.#ready.clear();
