@@ -78,7 +78,7 @@ const faults: readonly Fault[] = [
   },
 ];
 
-/** Every fdatasync takes 150 ms longer. It makes way, or does not matter, within the time the fault lasts. */
+/** Every write and fdatasync takes 150 ms longer. It makes way, or does not matter, within the time the fault lasts. */
 function slowDisk(): Pick<Fault, "begin" | "end"> {
   let tampering: AsyncDisposable | null = null;
   return {

@@ -34,7 +34,7 @@ function run(...command: string[]): void {
   if (exitCode !== 0) throw new Error(`Cannot run ${command.join(" ")}: ${stderr.toString().trim()}`);
 }
 
-/** The next fdatasync fails: the node has to end before anything that relied on it is acknowledged. Returns the others' gap. */
+/** The next write or sync fails: the node has to end before anything that relied on it is acknowledged. Returns the others' gap. */
 export async function failSync(cluster: RealCluster, load: Load, victim: RealNode): Promise<number> {
   const at = performance.now();
   const said = victim.output.length;
@@ -46,7 +46,7 @@ export async function failSync(cluster: RealCluster, load: Load, victim: RealNod
   }
   const words = victim.output.slice(said);
   if (victim.signalled || !/EIO|i\/o error/i.test(words)) {
-    throw new Error(`Cannot accept how ${victim.name} took a failed fdatasync. It said:\n${words}`);
+    throw new Error(`Cannot accept how ${victim.name} took a failed write or sync. It said:\n${words}`);
   }
   await acknowledged(cluster, load, 100, 15_000);
   const gapMs = longestGap(cluster, load, victim, at, performance.now());
@@ -56,7 +56,7 @@ export async function failSync(cluster: RealCluster, load: Load, victim: RealNod
   return gapMs;
 }
 
-/** Every fdatasync takes 150 ms longer for a while. Returns the others' gap. */
+/** Every write and fdatasync takes 150 ms longer for a while. Returns the others' gap. */
 export async function slowSync(cluster: RealCluster, load: Load, victim: RealNode, forMs: number): Promise<number> {
   const at = performance.now();
   {

@@ -4,11 +4,12 @@
  * has answered a challenge, and keeps no more of a peer than the credit it gave.
  */
 import { type Address, Connection } from "../../../edge/link/udp/connection.ts";
-import { type FrameSink, FrameWriter, readFrames } from "../../../edge/link/udp/frames.ts";
+import { FrameWriter, readFrames } from "../../../edge/link/udp/frames.ts";
 import { Ranges } from "../../../edge/link/udp/ranges.ts";
 import type { PacketProtection } from "../../../edge/link/udp/protection.ts";
 import type { PathToken } from "../../../edge/link/udp/frames.ts";
 import { Random } from "../../fuzz/random.ts";
+import { deaf } from "../attacker.ts";
 import { framesTarget } from "./frames.ts";
 import { joined, Tape } from "./tape.ts";
 import { accepts, type Target } from "./target.ts";
@@ -227,16 +228,4 @@ export const connectionTarget: Target = {
     for (let steps = 0; !tape.ended && steps < stepsMax; steps++) story.step(tape);
     return { accepted: story.open, read: story.read };
   },
-};
-
-const deaf: FrameSink = {
-  onPing: () => {},
-  onAck: () => {},
-  onDatagram: () => {},
-  onStream: () => {},
-  onStreamWindow: () => {},
-  onConnectionWindow: () => {},
-  onChallenge: () => {},
-  onAnswer: () => {},
-  onClose: () => {},
 };
