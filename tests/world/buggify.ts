@@ -54,7 +54,21 @@ export class Buggify {
   }
 }
 
-/** A table for people, of all runs of this process. */
+export type Strikes = Readonly<Partial<Record<Point, number>>>;
+
+/** Counted since the last call. */
+export function takeStrikes(): Strikes {
+  const taken = Object.fromEntries(strikes);
+  for (const name of strikes.keys()) strikes.set(name, 0);
+  return taken;
+}
+
+/** Those of another process. */
+export function addStrikes(others: Strikes): void {
+  for (const [name, count] of Object.entries(others) as [Point, number][]) strikes.set(name, strikes.get(name)! + count);
+}
+
+/** A table for people, of all runs of this process and of those that worked for it. */
 export function coverageLines(): string[] {
   return [...strikes].map(([name, count]) => `${count === 0 ? "NEVER" : String(count).padStart(8)} ${name}`);
 }

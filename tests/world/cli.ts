@@ -13,32 +13,30 @@
  *   --shrink          leaves out faults of a failing seed until none can be spared
  *   --keep-going      does not stop at the first failing seed
  *   --ledger          adds the run to tests/world/ledger.md
+ *   --workers N       in so many processes (default: 1)
  *
- * SIGINT and SIGTERM end it after the seed it is at, with what was found so far.
+ * SIGINT and SIGTERM end it after the seeds it is at, with what was found so far and the words to go on behind it.
  *
  * Exit code: 0 if no seed failed, 1 if one did, 2 for a wrong call.
  */
-import type { Rule } from "../../core/rules.ts";
 import type { LinkDriver } from "../../edge/link/open.ts";
 import { anySeed, exit, tellCounts, Wishes } from "../harness/wishes.ts";
 import { type Aim, aims } from "./aims.ts";
 import { allRules } from "./all_rules.ts";
 import { coverageLines } from "./buggify.ts";
+import { type Drawing, optionsOf } from "./drawing.ts";
 import { describeFault } from "./fault.ts";
 import { appendLedger } from "./ledger.ts";
-import { drawPlan, type PlanOptions } from "./plan.ts";
-import { type Outcome, replay, runPlan, runSeed } from "./run.ts";
+import { drawPlan } from "./plan.ts";
+import { type Outcome, replay, runPlan } from "./run.ts";
 import { shrink } from "./shrink.ts";
+import { runSeeds } from "./workers.ts";
 
-interface Wish {
+interface Wish extends Drawing {
   readonly seed: number | null;
   readonly seeds: number;
   readonly from: number;
-  readonly seconds: number | null;
-  readonly long: boolean;
-  readonly link: LinkDriver | null;
-  readonly aim: Aim | null;
-  readonly without: readonly Rule[];
+  readonly workers: number;
   readonly trace: boolean;
   readonly shrink: boolean;
   readonly keepGoing: boolean;
@@ -47,11 +45,10 @@ interface Wish {
 
 const drivers: readonly LinkDriver[] = ["h2", "udp", "auto"];
 const tellEveryMs = 10_000;
-const longSeconds = 120;
 
 function parse(): Wish {
   const wishes = new Wishes("simulate", {
-    values: ["seed", "seeds", "from", "seconds", "link", "aim"],
+    values: ["seed", "seeds", "from", "seconds", "link", "aim", "workers"],
     lists: ["without"],
     flags: ["long", "trace", "shrink", "keep-going", "ledger"],
   });
@@ -61,6 +58,7 @@ function parse(): Wish {
     seeds: wishes.whole("seeds") ?? 100,
     from: wishes.whole("from") ?? anySeed(),
     seconds: wishes.whole("seconds"),
+    workers: Math.max(1, wishes.whole("workers") ?? 1),
     long: wishes.has("long"),
     link: wishes.oneOf("link", drivers),
     aim: wishes.oneOf("aim", Object.keys(aims) as Aim[]),
@@ -69,15 +67,6 @@ function parse(): Wish {
     shrink: wishes.has("shrink"),
     keepGoing: wishes.has("keep-going"),
     ledger: wishes.has("ledger"),
-  };
-}
-
-function options(wish: Wish): PlanOptions {
-  return {
-    without: wish.without,
-    ...(wish.link === null ? {} : { link: wish.link }),
-    ...(wish.aim === null ? {} : { aim: aims[wish.aim] }),
-    ...(wish.long ? { longSeconds: wish.seconds ?? longSeconds } : wish.seconds === null ? {} : { seconds: wish.seconds }),
   };
 }
 
@@ -92,14 +81,14 @@ async function report(outcome: Outcome, wish: Wish): Promise<void> {
     }`,
   );
   if (!wish.shrink) return;
-  const shrunk = await shrink(drawPlan(seed, options(wish)), failure.check);
+  const shrunk = await shrink(drawPlan(seed, optionsOf(wish)), failure.check);
   console.log(`${shrunk.faults.length} faults are enough, after ${shrunk.runs} runs:`);
   for (const fault of shrunk.faults) console.log(describeFault(fault));
   console.log(`${shrunk.failure.check}: ${shrunk.failure.message}`);
 }
 
 async function one(wish: Wish, seed: number): Promise<number> {
-  const plan = drawPlan(seed, options(wish));
+  const plan = drawPlan(seed, optionsOf(wish));
   if (wish.trace) { for (const fault of plan.faults) console.log(describeFault(fault)); }
   const outcome = await runPlan(plan, wish.trace ? console.log : null);
   await report(outcome, wish);
@@ -122,23 +111,21 @@ async function many(wish: Wish): Promise<number> {
   };
   let asked = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => asked = true);
-  while (done < wish.seeds && !asked) {
-    const outcome = await runSeed(wish.from + done, options(wish));
+  await runSeeds({ ...wish, drawing: wish }, () => !asked && (wish.keepGoing || failed.length === 0), async (outcome) => {
     done++;
     for (const [name, value] of Object.entries(outcome.counts)) totals[name] = (totals[name] ?? 0) + value;
     if (outcome.failure !== null) {
       failed.push(outcome);
       await report(outcome, wish);
-      if (!wish.keepGoing) break;
     }
-    if (performance.now() - told > tellEveryMs) {
-      told = performance.now();
-      console.log(`${done} of ${wish.seeds}, ${speed()}, ${totals["calls"]} calls, ${failed.length} failed`);
-    }
-  }
+    if (performance.now() - told < tellEveryMs) return;
+    told = performance.now();
+    console.log(`${done} of ${wish.seeds}, ${speed()}, ${totals["calls"]} calls, ${failed.length} failed`);
+  });
   console.log(
     `\n${done} seeds, ${speed()}, ${failed.length} failed${failed.length > 0 ? `: ${failed.map(({ seed }) => seed).join(" ")}` : ""}`,
   );
+  if (done < wish.seeds) console.log(`to go on: --from ${wish.from + done} --seeds ${wish.seeds - done}`);
   console.log(tellCounts(totals));
   for (const line of coverageLines()) console.log(line);
   if (wish.ledger) {

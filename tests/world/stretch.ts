@@ -15,12 +15,12 @@ export interface Burst {
 
 /** Of the faults, this part comes when nobody calls. */
 const quietFaults = 0.2;
-/** What nobody waits for need not be quick, and costs a simulated hour most: these are near the defaults. */
-const heartbeatIdleMsMin = 200;
+/** What nobody waits for need not be quick, and costs a simulated hour most; short plans have it as quick as it gets. */
+const heartbeatIdleMsMin = 500;
 const checkpointLookMsMin = 1_000;
 const checkpointEveryMsMin = 5_000;
 /** Each skip keeps heartbeats quick for a while, and gives every replica something to make a checkpoint of. */
-const skipIntervalMsMin = 600;
+const skipIntervalMsMin = 1_000;
 
 export function stretched(plan: Plan, prng: Prng, totalMs: Millis): Plan {
   const { limits, topology } = plan;
