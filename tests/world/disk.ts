@@ -282,10 +282,9 @@ function writeTo(file: File, offset: number, bytes: Uint8Array): void {
 /** What lies behind the last byte that was written is zeros. */
 function readFrom({ seen, size }: File, offset: number, length: number): Uint8Array {
   const bytes = Math.max(Math.min(offset + length, size) - offset, 0);
-  const found = seen.slice(offset, offset + bytes);
-  if (found.byteLength === bytes) return found;
+  if (offset + bytes <= seen.byteLength) return seen.slice(offset, offset + bytes);
   const padded = new Uint8Array(bytes);
-  padded.set(found);
+  padded.set(seen.subarray(offset));
   return padded;
 }
 

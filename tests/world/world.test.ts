@@ -13,6 +13,7 @@ import { drawPlan } from "./plan.ts";
 import { findPlanted } from "./planted.ts";
 import { type Outcome, replay, runPlan, runSeed } from "./run.ts";
 import { shrink } from "./shrink.ts";
+import { runSeeds } from "./workers.ts";
 
 /** So many at most, and no new one after so long: machines differ. */
 const freshSeeds = 30;
@@ -93,6 +94,21 @@ suite("one seed is one history", () => {
     const second = await runSeed(11);
     expect(second).toEqual(first);
     expect((await runSeed(8)).digest).not.toBe(first.digest);
+  }, 120_000);
+
+  test("in this process and in two others, which stop in order", async () => {
+    const drawing = { seconds: 1, long: false, link: null, aim: null, without: [] };
+    const range = { from: 8, seeds: 3, drawing };
+    const outcomes = async (workers: number, goesOn: (taken: number) => boolean): Promise<Outcome[]> => {
+      const taken: Outcome[] = [];
+      await runSeeds({ ...range, workers }, () => goesOn(taken.length), (outcome) => void taken.push(outcome));
+      return taken.sort((a, b) => a.seed - b.seed);
+    };
+    const all = await outcomes(1, () => true);
+    expect(all.map(({ seed, failure }) => ({ seed, failure }))).toEqual([8, 9, 10].map((seed) => ({ seed, failure: null })));
+    expect(await outcomes(2, () => true)).toEqual(all);
+    // Two have begun when the first is done.
+    expect(await outcomes(2, (taken) => taken === 0)).toEqual(all.slice(0, 2));
   }, 120_000);
 
   test("in Bun, Deno and Node", async () => {
