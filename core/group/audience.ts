@@ -8,7 +8,7 @@ import { ballotNode, type Millis, type NodeId, originNode } from "../ids.ts";
 import type { Vote } from "../message.ts";
 import type { Group } from "./group.ts";
 
-const laterMs = 5;
+const laterMs = 20;
 
 export class Audience {
   readonly #group: Group;
