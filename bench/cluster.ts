@@ -28,6 +28,7 @@ const { values: options } = parseArgs({
     storage: { type: "string" },
     rounds: { type: "string" },
     seconds: { type: "string" },
+    "warm-up": { type: "string", default: "0" },
     via: { type: "string", default: "h1,h2" },
     link: { type: "string", default: "auto" },
     against: { type: "string" },
@@ -47,6 +48,8 @@ const plan = {
   rounds: Number(options.rounds ?? (quick ? 1 : 3)),
   measureMs: Number(options.seconds ?? (quick ? 1 : 3)) * 1_000,
   warmUpMs: quick ? 300 : 700,
+  /** Of each system under 64 clients, before anything is measured: a process that lives for weeks is not compiling. */
+  compileMs: Number(options["warm-up"]) * 1_000,
   transports: options.via.split(",") as Transport[],
   links: options.link.split(",") as LinkDriver[],
   /** Other checkouts of this project, in turns with this one. Each has been built, or all run from source. */
@@ -112,6 +115,7 @@ async function compare(storage: Storage): Promise<Cell[]> {
       for (const { system } of carillons) {
         await fill(system, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
       }
+      if (plan.compileMs > 0) await warmUp(contenders, valueBytes);
       if (etcd !== null) await fill(etcd, { dialect: "etcd", transport: "h2", operation: "put", valueBytes }, keys, 64);
       for (const operation of plan.operations) {
         for (const clients of plan.clients) cells.push(...await race(contenders, storage, operation, valueBytes, clients));
@@ -121,6 +125,17 @@ async function compare(storage: Storage): Promise<Cell[]> {
   } finally {
     for (const { system } of carillons) await system.stop();
     await etcd?.stop();
+  }
+}
+
+async function warmUp(contenders: readonly Contender[], valueBytes: number): Promise<void> {
+  for (const { system, label, dialect, transport } of contenders) {
+    say(`warming up ${label}`);
+    for (const operation of plan.operations) {
+      if (dialect === "etcd" && operation === "append") continue;
+      const work = { dialect, transport, operation, valueBytes };
+      await measure(system, { work, clients: 64, connections: 1, keys, warmUpMs: 0, measureMs: plan.compileMs });
+    }
   }
 }
 
@@ -170,7 +185,11 @@ async function echoYardstick(): Promise<Cell[]> {
 }
 
 function report(disk: readonly DiskYardstick[], cells: readonly Cell[]): string {
-  const parts = [machine(), `${plan.rounds} rounds of ${plan.measureMs / 1_000} s each, keys random over ${count(keys)}: median (min–max)`];
+  const warm = plan.compileMs === 0 ? "" : `after ${plan.compileMs / 1_000} s under 64 clients, `;
+  const parts = [
+    machine(),
+    `${warm}${plan.rounds} rounds of ${plan.measureMs / 1_000} s each, keys random over ${count(keys)}: median (min–max)`,
+  ];
   if (disk.length > 0) {
     parts.push(table(
       ["write + fdatasync", "per second", "p50 ms", "p99 ms"],

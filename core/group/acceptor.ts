@@ -4,9 +4,10 @@
  */
 import { assert } from "../assert.ts";
 import type { Entry } from "../entry.ts";
-import type { Ballot, Instance, Lsn, NodeId } from "../ids.ts";
+import type { Ballot, Instance, Lsn, Millis, NodeId } from "../ids.ts";
 import { ballotNode } from "../ids.ts";
 import type { Accept, Prepare } from "../message.ts";
+import { Audience } from "./audience.ts";
 import type { Group } from "./group.ts";
 
 /** Entries that came before their turn, all of one ballot: the highest heard of. */
@@ -25,6 +26,7 @@ interface Unpersisted {
 
 export class Acceptor {
   readonly #group: Group;
+  readonly #audience: Audience;
   /** Invariant (I2): promised ≥ log.ballot. */
   promised: Ballot = 0;
   /** Durable in `votedBallot`: what a vote may say. */
@@ -40,6 +42,7 @@ export class Acceptor {
 
   constructor(group: Group) {
     this.#group = group;
+    this.#audience = new Audience(group);
     this.#ring = group.spec.shape === "ring";
   }
 
@@ -123,6 +126,7 @@ export class Acceptor {
     const { log, context } = this.#group;
     if (ballot === log.ballot && entry.instance <= log.last) {
       // Said before, maybe not heard. The vote waits for the same records as the first one.
+      this.#audience.everybody();
       this.#voteDue = true;
       return;
     }
@@ -165,6 +169,7 @@ export class Acceptor {
     const { log, context, clock } = this.#group;
     log.append(entry);
     clock.see(entry.stamp + entry.count - 1);
+    this.#audience.concerns(entry);
     this.#vouch(context.out.record({ kind: "accept", group: this.#group.id, ballot: log.ballot, entry }));
   }
 
@@ -211,6 +216,7 @@ export class Acceptor {
     log.install(ballot, base, start, above, entries);
     clock.see(log.topStamp);
     const lsn = context.out.record({ kind: "install", group: id, ballot, base, start, above, entries });
+    this.#audience.everybody();
     this.#vouch(lsn);
     learner.count();
     return lsn;
@@ -276,9 +282,17 @@ export class Acceptor {
     }
   }
 
+  get wakeAt(): Millis {
+    return this.#audience.laterAt;
+  }
+
   /** Hands the vote over behind the records it speaks for. */
   flush(): void {
-    if (!this.#voteDue) return;
+    if (this.#voteDue) this.#sayVote();
+    this.#audience.flush();
+  }
+
+  #sayVote(): void {
     this.#voteDue = false;
     const { log, context, shape, clock, id } = this.#group;
     if (!this.#group.isAcceptor || !this.#group.voting || log.ballot === 0) return;
@@ -289,7 +303,7 @@ export class Acceptor {
       ring: this.#ring,
       votes: [{ node: context.self, upTo: log.last, clock: this.promised === log.ballot ? clock.state() : 0 }],
     } as const;
-    const to = this.#ring ? shape.successors() : shape.others;
+    const to = this.#ring ? shape.successors() : this.#audience.take(vote);
     if (context.without.has("vote-after-persist")) context.out.send(to, vote);
     else context.out.sendAfterPersist(to, vote);
   }

@@ -305,7 +305,14 @@ export class Group {
   }
 
   wakeAt(): Millis {
-    return Math.min(this.election.wakeAt, this.coordinator.wakeAt, this.proposer.wakeAt, this.catchUp.wakeAt, this.#hintAt);
+    return Math.min(
+      this.acceptor.wakeAt,
+      this.election.wakeAt,
+      this.coordinator.wakeAt,
+      this.proposer.wakeAt,
+      this.catchUp.wakeAt,
+      this.#hintAt,
+    );
   }
 
   restored(): void {

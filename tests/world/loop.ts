@@ -2,11 +2,14 @@
  * Virtual time for code with promises. One event runs, then every promise job it left behind, then the next event: two
  * events never mix, so the order of everything is the order of the queue. While it runs nobody may look at a real clock.
  */
+import { nextTick } from "node:process";
 import type { Millis } from "../../core/ids.ts";
 import { EventQueue } from "../sim/queue.ts";
 
 /** What would make a run depend on the machine it runs on. */
 const forbidden = ["setTimeout", "setInterval", "fetch"] as const;
+/** After so many events the real loop has its turn: signals, and what a worker is told. */
+const turnEvents = 1_000;
 
 export class Loop {
   readonly queue = new EventQueue();
@@ -38,8 +41,8 @@ export class Loop {
         } catch (error) {
           return end(() => reject(error));
         }
-        // Behind it lie all promise jobs, however long their chains.
-        setImmediate(step);
+        if (this.events % turnEvents === 0) setImmediate(step);
+        else behindJobs(step);
       };
       setImmediate(step);
     });
@@ -49,6 +52,14 @@ export class Loop {
   sleep(ms: Millis): Promise<void> {
     return new Promise((resolve) => this.queue.after(ms, resolve));
   }
+}
+
+/**
+ * Behind all promise jobs, however long their chains, and without a turn of the real loop, which asks the system for news: ticks begin when
+ * no job is left, and one that is asked for by a job waits for the others.
+ */
+function behindJobs(step: () => void): void {
+  queueMicrotask(() => nextTick(step));
 }
 
 /**

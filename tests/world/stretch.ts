@@ -17,8 +17,10 @@ export interface Burst {
 const quietFaults = 0.2;
 /** What nobody waits for need not be quick, and costs a simulated hour most: these are near the defaults. */
 const heartbeatIdleMsMin = 200;
-const checkpointLookMsMin = 500;
-const skipIntervalMsMin = 200;
+const checkpointLookMsMin = 1_000;
+const checkpointEveryMsMin = 5_000;
+/** Each skip keeps heartbeats quick for a while, and gives every replica something to make a checkpoint of. */
+const skipIntervalMsMin = 600;
 
 export function stretched(plan: Plan, prng: Prng, totalMs: Millis): Plan {
   const { limits, topology } = plan;
@@ -47,7 +49,11 @@ export function stretched(plan: Plan, prng: Prng, totalMs: Millis): Plan {
     bursts: bursts.map(({ from, until }) => ({ from, until })),
     faults: plan.faults.map(moved).sort((a, b) => a.at - b.at),
     limits: { ...limits, heartbeatIdleMs, leaseMs },
-    checkpoints: { ...plan.checkpoints, lookMs: Math.max(plan.checkpoints.lookMs, checkpointLookMsMin) },
+    checkpoints: {
+      ...plan.checkpoints,
+      lookMs: Math.max(plan.checkpoints.lookMs, checkpointLookMsMin),
+      everyMs: Math.max(plan.checkpoints.everyMs, checkpointEveryMsMin),
+    },
     topology: { ...plan.topology, skipIntervalMs: Math.max(topology.skipIntervalMs, skipIntervalMsMin) },
   };
 }

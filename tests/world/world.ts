@@ -32,8 +32,10 @@ import { testIdentity } from "../harness/identity.ts";
 const afterMs = 1_000;
 const convergeMsMax = 20_000;
 const eventsMax = 5_000_000;
-/** How long a machine whose process ended by itself takes to start it again. */
+/** How long a machine whose process ended by itself takes to start it again; longer each time if it has ended often in short order. */
 const supervisorMs = 50;
+const supervisorMsMax = 2_000;
+const endsInShortOrder = 5;
 
 export class World {
   readonly plan: Plan;
@@ -50,6 +52,8 @@ export class World {
   /** Virtual time from healing until nothing was owed any more. */
   healedMs: Millis = 0;
   readonly #buggify: Buggify;
+  /** When a machine's process ended by itself the last time, and how often it has in short order. */
+  readonly #ended = new Map<NodeId, { readonly at: Millis; readonly times: number }>();
   #healed = false;
   #hash = 0;
   readonly #trace: ((line: string) => void) | null;
@@ -257,8 +261,16 @@ export class World {
       this.crash(machine, "kill");
       if (refused) return;
       if (this.#healed && !this.faults.scarred.has(machine.id)) this.start(machine);
-      else this.faults.startLater(machine, supervisorMs);
+      else this.faults.startLater(machine, this.#supervisorMs(machine));
     });
+  }
+
+  #supervisorMs({ id }: Machine): Millis {
+    const { now } = this.loop.queue;
+    const before = this.#ended.get(id) ?? { at: -Infinity, times: 0 };
+    const times = now - before.at < 2 * supervisorMsMax ? before.times + 1 : 1;
+    this.#ended.set(id, { at: now, times });
+    return Math.min(supervisorMs * 2 ** Math.max(0, times - endsInShortOrder), supervisorMsMax);
   }
 
   async #until(time: Millis, done: () => boolean = () => false): Promise<void> {
