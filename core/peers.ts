@@ -126,7 +126,9 @@ export class Peers {
 
   /** There and back to the farthest of them. */
   farthestMs(nodes: readonly NodeId[]): Millis {
-    return Math.max(0, ...nodes.map((node) => this.rttMs(node)));
+    let farthest = 0;
+    for (const node of nodes) farthest = Math.max(farthest, this.rttMs(node));
+    return farthest;
   }
 
   incarnationOf(node: NodeId): number {

@@ -34,17 +34,17 @@ import { OwnIdentity } from "./identity.ts";
 import { metricsOf } from "./metrics.ts";
 import type { LocalCarillon, NodeOptions, PublicKeys } from "./options.ts";
 import { distances, linkAddress, settle, type Settled } from "./settle.ts";
-import { clusterStatus, nameOf } from "./status.ts";
+import { clusterStatus, isPlainlyReady, nameOf } from "./status.ts";
 import { Traces } from "./traces.ts";
 import { runtime } from "#runtime";
 
 const aloneReadyWithinMs = 15_000;
 const pollMs = 2;
 const slowPollMs = 50;
-/** How often the node is looked at for what has happened in it. */
-const lookMs = 100;
-/** While nothing is ordered: an idle node costs next to nothing, and is not woken for this alone. */
-const idleLookMs = 400;
+/** How often the event loop is looked at, for how many requests it can bear, while something is ordered. */
+const loopLookMs = 100;
+/** How often the node is looked at for what has happened in it. An idle one costs next to nothing, and is not woken for this alone. */
+const lookMs = 400;
 const idleGraceMs = 250;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
@@ -166,7 +166,7 @@ class LocalNode implements LocalCarillon {
       names: { node: nameOf(topology.nodes), group: nameOf(topology.groups) },
       view: () => node.view(),
       now: () => runtime.clock.now().mono,
-      notReady: () => this.#status().notReady,
+      notReady: () => this.#plainlyReady() ? [] : this.#status().notReady,
       draining: () => this.#draining,
       refused: () => this.#admission.stats().refused,
       health: this.#health,
@@ -178,15 +178,19 @@ class LocalNode implements LocalCarillon {
   watch(): void {
     let due = performance.now();
     let written = -1;
+    let lookedAt = -Infinity;
     const look = (): void => {
       const now = performance.now();
       const lateBy = Math.max(0, now - due);
       this.#admission.adapt(lateBy);
       // The worst of late, fading: a scrape comes seldom.
       this.#lateMs = Math.max(lateBy, this.#lateMs * 0.98);
-      this.#observer.look();
+      if (now >= lookedAt + lookMs) {
+        lookedAt = now;
+        this.#observer.look();
+      }
       const { records } = this.#node.journalStats();
-      const [waitMs, graceMs] = records === written ? [idleLookMs, idleGraceMs] : [lookMs, 0];
+      const [waitMs, graceMs] = records === written ? [lookMs, idleGraceMs] : [loopLookMs, 0];
       written = records;
       due = now + waitMs + graceMs;
       this.#cancelLook = runtime.clock.wakeAt(now + waitMs, look, graceMs);
@@ -329,6 +333,10 @@ class LocalNode implements LocalCarillon {
       return voting || !groupById(this.#settled.topology, group).acceptors.includes(this.#settled.self);
     });
     return { found: length + damages, repaired: (rejoined ? length : 0) + damages };
+  }
+
+  #plainlyReady(): boolean {
+    return !this.#draining && isPlainlyReady(this.#node.view()) && !this.#services.replicas.some(({ isLost }) => isLost);
   }
 
   #status(): ClusterStatus {

@@ -21,10 +21,11 @@ export class Sealer {
     this.#cipher = new Cipher(cryptography, key);
   }
 
-  /** A record of `recordBytesMax` bytes or fewer, in a buffer of its own. */
+  /** A record of `recordBytesMax` bytes or fewer. Nobody writes to it again. */
   seal(plain: Uint8Array): Uint8Array {
     const record = this.#cipher.seal(nothing, plain, headerBytes);
-    new DataView(record.buffer, record.byteOffset).setUint32(0, record.byteLength - headerBytes, true);
+    const length = record.byteLength - headerBytes;
+    for (let index = 0; index < headerBytes; index++) record[index] = length >>> 8 * index;
     if (this.#cipher.counter % recordsPerKey === 0) this.#cipher.rekey();
     return record;
   }

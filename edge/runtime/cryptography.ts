@@ -16,6 +16,8 @@ const tagBytes = 16;
 const privatePrefix: Uint8Array = fromHex("302e020100300506032b656e04220420");
 const publicPrefix: Uint8Array = fromHex("302a300506032b656e032100");
 const keyBytes = 32;
+/** What is sealed lies side by side in buffers of this size: one of its own for each would cost more than to seal what is small. */
+const slabBytes = 64 << 10;
 
 export const cryptography: Cryptography = {
   publicKey: (privateKey) => {
@@ -47,13 +49,14 @@ function aead(key: Uint8Array): Aead {
   const algorithm = key.byteLength === 16 ? "aes-128-gcm" : "aes-256-gcm";
   return {
     seal(nonce, header, plain, room = 0) {
-      const cipher = createCipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
+      const cipher = createCipheriv(algorithm, key, nonce);
       if (header.byteLength > 0) cipher.setAAD(header);
-      const sealed = new Uint8Array(room + plain.byteLength + tagBytes);
+      const sealed = roomFor(room + plain.byteLength + tagBytes);
       // In two steps: fresh buffers begin on a page each, and to copy between places a few bytes apart within their pages takes a
       // processor twenty times as long. To move the bytes on from there does not.
-      sealed.set(cipher.update(plain), 0);
-      if (room > 0) sealed.copyWithin(room, 0, plain.byteLength);
+      const at = sealed.byteOffset === 0 ? 0 : room;
+      sealed.set(cipher.update(plain), at);
+      if (at < room) sealed.copyWithin(room, 0, plain.byteLength);
       cipher.final();
       sealed.set(cipher.getAuthTag(), room + plain.byteLength);
       return sealed;
@@ -61,7 +64,7 @@ function aead(key: Uint8Array): Aead {
     open(nonce, header, sealed) {
       const length = sealed.byteLength - tagBytes;
       if (length < 0) return null;
-      const decipher = createDecipheriv(algorithm, key, nonce, { authTagLength: tagBytes });
+      const decipher = createDecipheriv(algorithm, key, nonce);
       decipher.setAuthTag(sealed.subarray(length));
       if (header.byteLength > 0) decipher.setAAD(header);
       const plain = decipher.update(sealed.subarray(0, length));
@@ -73,6 +76,19 @@ function aead(key: Uint8Array): Aead {
       return new Uint8Array(plain.buffer, plain.byteOffset, plain.byteLength);
     },
   };
+}
+
+let slab: Uint8Array = new Uint8Array(0);
+let slabUsed = 0;
+
+/** Never given out twice. */
+function roomFor(bytes: number): Uint8Array {
+  if (bytes > slabBytes / 4) return new Uint8Array(bytes);
+  if (slabUsed + bytes > slab.byteLength) {
+    slab = new Uint8Array(slabBytes);
+    slabUsed = 0;
+  }
+  return slab.subarray(slabUsed, slabUsed += bytes);
 }
 
 function privateObject(key: Uint8Array): KeyObject {
