@@ -12,6 +12,8 @@ import type { Aead, Cryptography } from "../runtime.ts";
 import { hmacSha256, sameBytes } from "./hmac.ts";
 
 const tagBytes = 16;
+/** Shorter tags would be taken otherwise. */
+const tagged = { authTagLength: tagBytes } as const;
 /** What stands before the 32 bytes of an X25519 key in PKCS #8 and in SubjectPublicKeyInfo (RFC 8410). */
 const privatePrefix: Uint8Array = fromHex("302e020100300506032b656e04220420");
 const publicPrefix: Uint8Array = fromHex("302a300506032b656e032100");
@@ -49,7 +51,7 @@ function aead(key: Uint8Array): Aead {
   const algorithm = key.byteLength === 16 ? "aes-128-gcm" : "aes-256-gcm";
   return {
     seal(nonce, header, plain, room = 0) {
-      const cipher = createCipheriv(algorithm, key, nonce);
+      const cipher = createCipheriv(algorithm, key, nonce, tagged);
       if (header.byteLength > 0) cipher.setAAD(header);
       const sealed = roomFor(room + plain.byteLength + tagBytes);
       // In two steps: fresh buffers begin on a page each, and to copy between places a few bytes apart within their pages takes a
@@ -64,7 +66,7 @@ function aead(key: Uint8Array): Aead {
     open(nonce, header, sealed) {
       const length = sealed.byteLength - tagBytes;
       if (length < 0) return null;
-      const decipher = createDecipheriv(algorithm, key, nonce);
+      const decipher = createDecipheriv(algorithm, key, nonce, tagged);
       decipher.setAuthTag(sealed.subarray(length));
       if (header.byteLength > 0) decipher.setAAD(header);
       const plain = decipher.update(sealed.subarray(0, length));
