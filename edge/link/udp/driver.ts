@@ -1,6 +1,6 @@
 /**
  * Links over UDP: one socket, and over it one connection to each peer, whose streams are the lanes. What a turn of the event
- * loop sends leaves in one batch.
+ * loop sends to a peer leaves in one batch.
  */
 import { assert } from "../../../core/assert.ts";
 import type { Envelope } from "../../../core/effects.ts";
@@ -269,13 +269,21 @@ export class UdpLink implements Driver {
     this.#arm();
   }
 
+  /** In a batch for each peer: what goes to the first is on its way before what goes to the next is sealed. */
   #dispatch(): void {
     const now = this.#now();
-    const batch: Datagram[] = [];
+    let batch: Datagram[] = [];
     for (let next = this.#endpoint.take(now); next !== null; next = this.#endpoint.take(now)) {
       const distance = this.#far.size === 0 ? undefined : this.#far.get(`${next.host} ${next.port}`);
-      if (distance === undefined) batch.push(next);
-      else distance.push(next);
+      if (distance !== undefined) {
+        distance.push(next);
+        continue;
+      }
+      if (batch.length > 0 && (batch[0]!.port !== next.port || batch[0]!.host !== next.host)) {
+        this.#socket.send(batch);
+        batch = [];
+      }
+      batch.push(next);
     }
     if (batch.length > 0) this.#socket.send(batch);
   }

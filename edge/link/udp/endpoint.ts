@@ -68,6 +68,8 @@ export class Endpoint {
   readonly #counts: Counts = { handshakes: 0, handshakesRefused: 0, datagramsIgnored: 0, agreements: 0, replies: 0 };
   readonly #peers = new Map<NodeId, Peer>();
   readonly #held = new HeldConnections();
+  /** Whose turn it is to send: as much as it has and may. */
+  #turn: Held | null = null;
   readonly #whereabouts: Whereabouts;
   /** Answers on their way out. */
   readonly #replies: Datagram[] = [];
@@ -151,9 +153,13 @@ export class Endpoint {
     }
     for (const held of this.#held.all()) {
       const datagram = held.connection.take(now);
-      if (datagram === null) continue;
+      if (datagram !== null) {
+        this.#turn = held;
+        return datagram;
+      }
+      if (this.#turn !== held) continue;
+      this.#turn = null;
       this.#held.toBack(held);
-      return datagram;
     }
     return null;
   }
