@@ -1,5 +1,6 @@
 /** One measurement: a load process against a system, and what both cost meanwhile. */
 import { Histogram } from "./load/histogram.ts";
+import type { OpenOutcome, OpenPlan } from "./load/open_worker.ts";
 import type { Work } from "./load/request.ts";
 import type { Outcome, Plan } from "./load/worker.ts";
 import { cpuSeconds, memoryBytes, type System } from "./processes.ts";
@@ -79,6 +80,22 @@ function spawnWorker(plan: Plan): Bun.Subprocess<"ignore", "pipe", "inherit"> {
     stdout: "pipe",
     stderr: "inherit",
   });
+}
+
+/** An open-loop load; `onPhase` is called as each phase begins, and once more at the end. Throws if the generator failed. */
+export async function openLoad(plan: OpenPlan, onPhase: () => void = () => {}): Promise<OpenOutcome> {
+  const worker = Bun.spawn([process.execPath, `${import.meta.dir}/load/open_worker.ts`, JSON.stringify(plan)], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  let outcome: OpenOutcome | null = null;
+  for await (const line of lines(worker.stdout)) {
+    onPhase();
+    if (line.startsWith("{")) outcome = JSON.parse(line);
+  }
+  if (outcome === null) throw new Error(`Cannot measure: the load generator ended with code ${await worker.exited}`);
+  return outcome;
 }
 
 export async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {

@@ -9,7 +9,7 @@ import { startCarillon, type Storage } from "./carillon.ts";
 import { Histogram } from "./load/histogram.ts";
 import type { OpenOutcome, OpenPlan, Slice } from "./load/open_worker.ts";
 import type { Work } from "./load/request.ts";
-import { fill, lines, measure } from "./measure.ts";
+import { fill, measure, openLoad } from "./measure.ts";
 import { cpuSeconds, memoryBytes, type System } from "./processes.ts";
 import { count, decimal, mebibytes, table } from "./table.ts";
 
@@ -72,20 +72,10 @@ async function main(): Promise<void> {
 async function overload(system: System, plan: OpenPlan) {
   // Of the nodes, when each phase began, and at the end.
   const cpu: number[] = [];
-  const worker = Bun.spawn([process.execPath, `${import.meta.dir}/load/open_worker.ts`, JSON.stringify(plan)], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
   let rssBytes = 0;
   const sampling = setInterval(() => rssBytes = Math.max(rssBytes, memoryBytes(system.pids).rss), 200);
-  let outcome: OpenOutcome | null = null;
-  for await (const line of lines(worker.stdout)) {
-    cpu.push(cpuSeconds(system.pids));
-    if (line.startsWith("{")) outcome = JSON.parse(line);
-  }
+  const outcome = await openLoad(plan, () => cpu.push(cpuSeconds(system.pids)));
   clearInterval(sampling);
-  if (outcome === null) throw new Error(`Cannot measure: the load generator ended with code ${await worker.exited}`);
   return { outcome, rssBytes, cpuSeconds: cpu.slice(1).map((seconds, phase) => seconds - cpu[phase]!) };
 }
 

@@ -5,8 +5,8 @@
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import type { OpenOutcome, OpenPlan } from "./load/open_worker.ts";
-import { lines } from "./measure.ts";
+import type { OpenPlan } from "./load/open_worker.ts";
+import { lines, openLoad } from "./measure.ts";
 import { cpuSeconds } from "./processes.ts";
 import { count, decimal } from "./table.ts";
 
@@ -49,14 +49,7 @@ async function main(): Promise<void> {
     };
     const pids = servers.map(({ pid }) => pid);
     const before = cpuSeconds(pids);
-    const worker = Bun.spawn([process.execPath, `${import.meta.dir}/load/open_worker.ts`, JSON.stringify(plan)], {
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "inherit",
-    });
-    let outcome: OpenOutcome | null = null;
-    for await (const line of lines(worker.stdout)) if (line.startsWith("{")) outcome = JSON.parse(line);
-    if (outcome === null) throw new Error(`Cannot measure: the load generator ended with code ${await worker.exited}`);
+    const outcome = await openLoad(plan);
     const cpu = cpuSeconds(pids) - before;
     const refused = outcome.slices.reduce((sum, slice) => sum + slice.refused, 0);
     console.log(

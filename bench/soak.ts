@@ -10,9 +10,9 @@ import { parseArgs } from "node:util";
 import { builtCommand, RealCluster, type RealNode } from "../tests/harness/real_cluster.ts";
 import type { Storage } from "./carillon.ts";
 import { Histogram } from "./load/histogram.ts";
-import type { OpenOutcome, OpenPlan } from "./load/open_worker.ts";
+import type { OpenOutcome } from "./load/open_worker.ts";
 import type { Work } from "./load/request.ts";
-import { fill, lines, measure } from "./measure.ts";
+import { fill, measure, openLoad } from "./measure.ts";
 import { memoryBytes, type System } from "./processes.ts";
 import { count, decimal, mebibytes, table } from "./table.ts";
 
@@ -56,7 +56,7 @@ console.log(`peak, closed loop: ${count(peak.operationsPerSecond)}/s; from now o
 const startedAt = performance.now();
 const samples: Sample[] = [take()];
 const sampling = setInterval(() => samples.push(take()), minuteMs);
-const outcome = await load({
+const outcome = await openLoad({
   work,
   targets: system.endpoints,
   connections: 4,
@@ -82,18 +82,6 @@ function diskOf({ directory }: RealNode): number {
     // A file may go between the two questions.
     return sum + (statSync(join(directory, name), { throwIfNoEntry: false })?.size ?? 0);
   }, 0);
-}
-
-async function load(plan: OpenPlan): Promise<OpenOutcome> {
-  const worker = Bun.spawn([process.execPath, `${import.meta.dir}/load/open_worker.ts`, JSON.stringify(plan)], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  let outcome: OpenOutcome | null = null;
-  for await (const line of lines(worker.stdout)) if (line.startsWith("{")) outcome = JSON.parse(line);
-  if (outcome === null) throw new Error(`Cannot measure: the load generator ended with code ${await worker.exited}`);
-  return outcome;
 }
 
 function report(): void {
