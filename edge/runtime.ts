@@ -126,8 +126,8 @@ export interface Cryptography {
   sameBytes(a: Uint8Array, b: Uint8Array): boolean;
   /** With a key of 16 or 32 bytes. */
   aead(key: Uint8Array): Aead;
-  /** One AES block (16 bytes to 16 bytes) under a key of 16 or 32 bytes; hides packet numbers. */
-  block(key: Uint8Array): (bytes: Uint8Array) => Uint8Array;
+  /** One AES block, the 16 bytes at `at`, under a key of 16 or 32 bytes; hides packet numbers. */
+  block(key: Uint8Array): (bytes: Uint8Array, at: number) => Uint8Array;
 }
 
 export interface Runtime {

@@ -80,11 +80,11 @@ function writeTag(bytes: Uint8Array, at: number, tag: number): void {
 }
 
 /** One block for another, so that headers look as unlike each other as they do on a real wire. */
-function block(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
+function block(key: Uint8Array): (bytes: Uint8Array, at: number) => Uint8Array {
   const seed = crc32(key);
-  return (bytes) => {
-    const out = new Uint8Array(bytes.byteLength);
-    for (let at = 0; at < bytes.byteLength; at += blockBytes) writeTag(out, at, crc32(bytes.subarray(at, at + blockBytes), seed));
+  return (bytes, at) => {
+    const out = new Uint8Array(blockBytes);
+    writeTag(out, 0, crc32(bytes.subarray(at, at + blockBytes), seed));
     return out;
   };
 }

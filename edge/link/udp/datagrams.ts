@@ -14,8 +14,10 @@ export interface DatagramOptions {
   readonly expiresAt?: Millis;
 }
 
-interface Queued extends DatagramOptions {
+interface Queued {
   readonly bytes: Uint8Array;
+  readonly key: string | number | undefined;
+  readonly expiresAt: Millis;
 }
 
 export class Datagrams {
@@ -28,17 +30,17 @@ export class Datagrams {
   }
 
   /** False if the queue is full. */
-  push(bytes: Uint8Array, options: DatagramOptions): boolean {
-    if (options.key !== undefined) {
-      const at = this.#queue.findIndex(({ key }) => key === options.key);
+  push(bytes: Uint8Array, { key, expiresAt = Infinity }: DatagramOptions): boolean {
+    if (key !== undefined) {
+      const at = this.#queue.findIndex((queued) => queued.key === key);
       if (at >= 0) {
         this.#bytes += bytes.byteLength - this.#queue[at]!.bytes.byteLength;
-        this.#queue[at] = { bytes, ...options };
+        this.#queue[at] = { bytes, key, expiresAt };
         return true;
       }
     }
     if (this.#queue.length >= queuedMax || this.#bytes + bytes.byteLength > queuedBytesMax) return false;
-    this.#queue.push({ bytes, ...options });
+    this.#queue.push({ bytes, key, expiresAt });
     this.#bytes += bytes.byteLength;
     return true;
   }
@@ -47,7 +49,7 @@ export class Datagrams {
   peek(now: Millis): Uint8Array | null {
     while (this.#queue.length > 0) {
       const { bytes, expiresAt } = this.#queue[0]!;
-      if (expiresAt === undefined || expiresAt > now) return bytes;
+      if (expiresAt > now) return bytes;
       this.shift();
       this.dropped += 1;
     }

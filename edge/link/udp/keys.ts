@@ -49,8 +49,8 @@ export class PhaseKey {
   }
 }
 
-/** Gives the 16 bytes that hide a header, from 16 bytes of the sealed payload. The same for all phases of a direction. */
-export function headerMask(cryptography: Cryptography, secret: Uint8Array): (sample: Uint8Array) => Uint8Array {
+/** Gives the 16 bytes that hide a header, from 16 bytes of the sealed payload, at `at`. The same for all phases of a direction. */
+export function headerMask(cryptography: Cryptography, secret: Uint8Array): (packet: Uint8Array, at: number) => Uint8Array {
   return cryptography.block(expand(cryptography, secret, "header"));
 }
 

@@ -16,7 +16,8 @@ export class Lanes {
   }
 
   get empty(): boolean {
-    return this.#classes.every((queue, index) => this.#heads[index] === queue.length);
+    const [control, order, bulk] = this.#classes;
+    return this.#heads[0] === control.length && this.#heads[1] === order.length && this.#heads[2] === bulk.length;
   }
 
   /** Takes the next in turn out; push it again if it has more. */

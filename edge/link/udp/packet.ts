@@ -24,7 +24,6 @@ const numberBytes = 4;
 const numberSpan = 2 ** 32;
 export const packetHeaderBytes: number = numberAt + numberBytes;
 const tagBytes = 16;
-const sampleBytes = 16;
 
 export interface Secrets {
   readonly send: Uint8Array;
@@ -33,8 +32,8 @@ export interface Secrets {
 
 export class Packets implements PacketProtection {
   readonly overheadBytes: number = packetHeaderBytes + tagBytes;
-  readonly #sendMask: (sample: Uint8Array) => Uint8Array;
-  readonly #receiveMask: (sample: Uint8Array) => Uint8Array;
+  readonly #sendMask: (packet: Uint8Array, at: number) => Uint8Array;
+  readonly #receiveMask: (packet: Uint8Array, at: number) => Uint8Array;
   /** What is authenticated besides the payload, before it is hidden; with the peer's connection id for good. */
   readonly #sendHeader: Uint8Array = new Uint8Array(packetHeaderBytes);
   readonly #receiveHeader: Uint8Array = new Uint8Array(packetHeaderBytes);
@@ -91,15 +90,15 @@ export class Packets implements PacketProtection {
     this.#sendView.setUint32(numberAt, packetNumber >>> 0);
     const packet = this.#sendKey.seal(packetNumber, this.#sendHeader, payload);
     packet.set(this.#sendHeader);
-    hide(packet, this.#sendMask(packet.subarray(packetHeaderBytes, packetHeaderBytes + sampleBytes)));
+    hide(packet, this.#sendMask(packet, packetHeaderBytes));
     return packet;
   }
 
   open(packet: Uint8Array): { readonly packetNumber: number; readonly payload: Uint8Array } | null {
     if (packet.byteLength < this.overheadBytes || (packet[0]! & (handshakeFlag | packetFlag)) !== packetFlag) return null;
     const header = this.#receiveHeader;
-    header.set(packet.subarray(0, packetHeaderBytes));
-    hide(header, this.#receiveMask(packet.subarray(packetHeaderBytes, packetHeaderBytes + sampleBytes)));
+    for (let index = 0; index < packetHeaderBytes; index++) header[index] = packet[index]!;
+    hide(header, this.#receiveMask(packet, packetHeaderBytes));
     const packetNumber = nearest(this.#receiveView.getUint32(numberAt), this.#seen.largest + 1);
     const flags = header[0]!;
     const isCurrent = ((flags & phaseFlag) !== 0) === (this.#receivePhase % 2 === 1);

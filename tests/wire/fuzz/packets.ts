@@ -113,7 +113,7 @@ function forged(tape: Tape, self: 0 | 1): Uint8Array {
   new DataView(header.buffer).setUint32(9, number >>> 0);
   const packet = key.seal(number, header, tape.rest(tape.below(20)));
   packet.set(header);
-  const mask = headerMask(cryptography, secrets[self])(packet.subarray(packetHeaderBytes, packetHeaderBytes + 16));
+  const mask = headerMask(cryptography, secrets[self])(packet, packetHeaderBytes);
   packet[0]! ^= mask[0]! & 0x1f;
   for (let at = 0; at < 4; at++) packet[9 + at]! ^= mask[1 + at]!;
   return packet;
