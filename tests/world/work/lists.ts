@@ -38,7 +38,7 @@ export class Lists implements Users {
   }
 
   get #prefix(): string {
-    return `a-list-${this.#generation}-`;
+    return prefixOf(this.#generation);
   }
 
   begin(): Promise<void>[] {
@@ -46,8 +46,11 @@ export class Lists implements Users {
     return Array.from({ length: work.listers }, (_, index) => this.#use(this.#kit.client(`lister ${index + 1}`)));
   }
 
+  /** Of all generations: an append that was under way when the next one began may have come after the last scan of its own. */
   async finish(client: Client): Promise<void> {
-    while (!(await this.#scan(client))) await client.pause(20);
+    for (let generation = 0; generation <= this.#generation; generation++) {
+      while (!(await this.#scan(client, prefixOf(generation)))) await client.pause(20);
+    }
   }
 
   check(): void {
@@ -84,7 +87,7 @@ export class Lists implements Users {
   async #use(client: Client): Promise<void> {
     while (!client.closing) {
       await client.pause(this.#kit.world.plan.work.thinkMs);
-      if (client.prng.chance(0.4)) await this.#scan(client);
+      if (client.prng.chance(0.4)) await this.#scan(client, this.#prefix);
       else await this.#append(client, `${this.#prefix}${client.prng.int(lists)}`);
     }
   }
@@ -106,8 +109,7 @@ export class Lists implements Users {
     this.#appends.push({ who: client.name, key, element, calledAt, answeredAt: reply.ok ? reply.answeredAt : Infinity });
   }
 
-  async #scan(client: Client): Promise<boolean> {
-    const prefix = this.#prefix;
+  async #scan(client: Client, prefix: string): Promise<boolean> {
     const reply = await client.ask(({ kv }) => kv.scan({ prefix, limit: 1_000, timeoutMs: client.patienceMs }));
     if (!reply.ok) return false;
     const found = new Map(reply.value.entries.map((entry) => [entry.key, entry.text().split(",")]));
@@ -121,4 +123,8 @@ export class Lists implements Users {
     for (const { found } of this.#reads) if ((found.get(key)?.length ?? 0) > longest.length) longest = found.get(key)!;
     return longest;
   }
+}
+
+function prefixOf(generation: number): string {
+  return `a-list-${generation}-`;
 }
