@@ -41,10 +41,10 @@ import { runtime } from "#runtime";
 const aloneReadyWithinMs = 15_000;
 const pollMs = 2;
 const slowPollMs = 50;
-/** How often the event loop is looked at, for how many requests it can bear, while something is ordered. */
-const loopLookMs = 100;
-/** How often the node is looked at for what has happened in it. An idle one costs next to nothing, and is not woken for this alone. */
-const lookMs = 400;
+/** How often the node is looked at for what has happened in it: what comes and goes in between is not told. */
+const lookMs = 100;
+/** While nothing is ordered: an idle node costs next to nothing, and is not woken for this alone. */
+const idleLookMs = 400;
 const idleGraceMs = 250;
 
 export async function openNode(options: NodeOptions): Promise<LocalCarillon> {
@@ -178,19 +178,15 @@ class LocalNode implements LocalCarillon {
   watch(): void {
     let due = performance.now();
     let written = -1;
-    let lookedAt = -Infinity;
     const look = (): void => {
       const now = performance.now();
       const lateBy = Math.max(0, now - due);
       this.#admission.adapt(lateBy);
       // The worst of late, fading: a scrape comes seldom.
       this.#lateMs = Math.max(lateBy, this.#lateMs * 0.98);
-      if (now >= lookedAt + lookMs) {
-        lookedAt = now;
-        this.#observer.look();
-      }
+      this.#observer.look();
       const { records } = this.#node.journalStats();
-      const [waitMs, graceMs] = records === written ? [lookMs, idleGraceMs] : [loopLookMs, 0];
+      const [waitMs, graceMs] = records === written ? [idleLookMs, idleGraceMs] : [lookMs, 0];
       written = records;
       due = now + waitMs + graceMs;
       this.#cancelLook = runtime.clock.wakeAt(now + waitMs, look, graceMs);

@@ -27,7 +27,9 @@ export async function damageWhileDown(cluster: RealCluster, load: Load, victim: 
   victim.start();
   const refused = await refuses(victim, said, what);
   if (refused) {
-    rmSync(victim.directory, { recursive: true });
+    // File by file: in another directory it would be a copy, and be refused as one.
+    const kept = new Set(readdirSync(copy));
+    for (const name of readdirSync(victim.directory)) if (!kept.has(name)) rmSync(join(victim.directory, name), { recursive: true });
     await cp(copy, victim.directory, { recursive: true });
     victim.start();
     await victim.ready(20_000);
