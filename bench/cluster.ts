@@ -115,8 +115,8 @@ async function compare(storage: Storage): Promise<Cell[]> {
       for (const { system } of carillons) {
         await fill(system, { dialect: "carillon", transport: "h1", operation: "put", valueBytes }, keys, 64);
       }
-      if (plan.compileMs > 0) await warmUp(contenders, valueBytes);
       if (etcd !== null) await fill(etcd, { dialect: "etcd", transport: "h2", operation: "put", valueBytes }, keys, 64);
+      if (plan.compileMs > 0) await warmUp(contenders, valueBytes);
       for (const operation of plan.operations) {
         for (const clients of plan.clients) cells.push(...await race(contenders, storage, operation, valueBytes, clients));
       }

@@ -74,8 +74,7 @@ async function overload(system: System, plan: OpenPlan) {
   const cpu: number[] = [];
   let rssBytes = 0;
   const sampling = setInterval(() => rssBytes = Math.max(rssBytes, memoryBytes(system.pids).rss), 200);
-  const outcome = await openLoad(plan, () => cpu.push(cpuSeconds(system.pids)));
-  clearInterval(sampling);
+  const outcome = await openLoad(plan, () => cpu.push(cpuSeconds(system.pids))).finally(() => clearInterval(sampling));
   return { outcome, rssBytes, cpuSeconds: cpu.slice(1).map((seconds, phase) => seconds - cpu[phase]!) };
 }
 

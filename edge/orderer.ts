@@ -193,10 +193,7 @@ export class HostOrderer implements Orderer {
 
   /** Up to this ticket whoever was not refused will not be. */
   onProposed(ticket: number): void {
-    const stepped = this.#index(ticket) + 1;
-    // Nearly always all of them.
-    if (stepped === this.#proposals.length) this.#proposals = [];
-    else this.#proposals.splice(0, stepped);
+    this.#proposals.splice(0, this.#index(ticket) + 1);
   }
 
   /** Tickets are dense. */

@@ -34,14 +34,14 @@ import { OwnIdentity } from "./identity.ts";
 import { metricsOf } from "./metrics.ts";
 import type { LocalCarillon, NodeOptions, PublicKeys } from "./options.ts";
 import { distances, linkAddress, settle, type Settled } from "./settle.ts";
-import { clusterStatus, isPlainlyReady, nameOf } from "./status.ts";
+import { clusterStatus, nameOf } from "./status.ts";
 import { Traces } from "./traces.ts";
 import { runtime } from "#runtime";
 
 const aloneReadyWithinMs = 15_000;
 const pollMs = 2;
 const slowPollMs = 50;
-/** How often the node is looked at for what has happened in it: what comes and goes in between is not told. */
+/** How often the node is looked at for what has happened in it. */
 const lookMs = 100;
 /** While nothing is ordered: an idle node costs next to nothing, and is not woken for this alone. */
 const idleLookMs = 400;
@@ -166,7 +166,7 @@ class LocalNode implements LocalCarillon {
       names: { node: nameOf(topology.nodes), group: nameOf(topology.groups) },
       view: () => node.view(),
       now: () => runtime.clock.now().mono,
-      notReady: () => this.#plainlyReady() ? [] : this.#status().notReady,
+      notReady: () => this.#status().notReady,
       draining: () => this.#draining,
       refused: () => this.#admission.stats().refused,
       health: this.#health,
@@ -329,10 +329,6 @@ class LocalNode implements LocalCarillon {
       return voting || !groupById(this.#settled.topology, group).acceptors.includes(this.#settled.self);
     });
     return { found: length + damages, repaired: (rejoined ? length : 0) + damages };
-  }
-
-  #plainlyReady(): boolean {
-    return !this.#draining && isPlainlyReady(this.#node.view()) && !this.#services.replicas.some(({ isLost }) => isLost);
   }
 
   #status(): ClusterStatus {

@@ -58,11 +58,6 @@ export function clusterStatus(sources: StatusSources): ClusterStatus {
   };
 }
 
-/** No group gives a reason not to be ready: seen at a glance, for whoever looks often. Where it is false the whole status says more. */
-export function isPlainlyReady({ groups }: NodeView): boolean {
-  return groups.every(({ coordinator, voting, forgetful }) => coordinator !== 0 && voting && forgetful.length === 0);
-}
-
 function waitsOf({ topology, view, now }: StatusSources): Wait[] {
   const groupName = nameOf(topology.groups);
   const waits = new Map<string, Wait>();
