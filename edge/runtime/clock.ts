@@ -34,6 +34,10 @@ export function newClock(): Clock {
     timer = null;
     armedFor = Infinity;
     const now = performance.now();
+    let first = Infinity;
+    for (const { latestAt } of alarms) first = Math.min(first, latestAt);
+    // Timers are early now and then (the platform counts whole milliseconds), and a cancelled alarm leaves its timer behind.
+    if (first > now) return arm(first);
     let next = Infinity;
     const due: Alarm[] = [];
     for (const alarm of alarms) {
@@ -43,7 +47,6 @@ export function newClock(): Clock {
     // After a pause many are due at once: in the order in which they should have rung.
     due.sort((a, b) => a.at - b.at);
     for (const alarm of due) if (alarms.delete(alarm)) alarm.callback();
-    // Timers are early now and then (the platform counts whole milliseconds), and a cancelled alarm leaves its timer behind.
     if (next < armedFor) arm(next);
   };
 
