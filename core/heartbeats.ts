@@ -63,6 +63,7 @@ export class Heartbeats {
   }
 
   onHeartbeat(from: NodeId, message: Heartbeat): void {
+    this.noticeStall();
     const { peers, now, limits } = this.#context;
     const stranger = peers.incarnationOf(from) !== message.incarnation;
     if (!peers.heard(from, message, now)) return;

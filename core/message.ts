@@ -157,6 +157,9 @@ export interface Beat {
   readonly trimmed: Instance;
 }
 
+/** In place of how long an echo was held. */
+export const heldUnknown: Millis = -1;
+
 /** One per node pair, not per group. Also renews leases, measures round trips, and carries the newest votes. */
 export interface Heartbeat {
   readonly kind: "heartbeat";
@@ -165,7 +168,7 @@ export interface Heartbeat {
   readonly sequence: number;
   /** The sender's monotonic clock. */
   readonly sentAt: Millis;
-  /** The receiver's incarnation and `sentAt` as last heard, and how long the sender held it; incarnation 0 if never. */
+  /** The receiver's incarnation and `sentAt` as last heard, and how long the sender held it, if known; incarnation 0 if never. */
   readonly echoIncarnation: number;
   readonly echoSentAt: Millis;
   readonly echoHeldMs: Millis;

@@ -1,7 +1,7 @@
 /** What heartbeats tell of the other nodes: who is heard, who hears us, how far away they are. */
 import type { Millis, NodeId } from "./ids.ts";
 import type { Limits } from "./limits.ts";
-import type { Heartbeat } from "./message.ts";
+import { type Heartbeat, heldUnknown } from "./message.ts";
 import type { PeerView } from "./view.ts";
 
 class Peer {
@@ -73,14 +73,18 @@ export class Peers {
     peer.sentAt = beat.sentAt;
     peer.nextInMs = Math.min(Math.max(beat.nextInMs, 0), nextInMsMax);
     // An echo of what we said between our start and now; any other would decide for ever whether it hears us.
-    if (
-      beat.echoIncarnation === this.#incarnation && beat.echoSentAt >= this.#startedAt && beat.echoSentAt <= now && beat.echoHeldMs >= 0
-    ) {
+    if (beat.echoIncarnation === this.#incarnation && beat.echoSentAt >= this.#startedAt && beat.echoSentAt <= now) {
       peer.heardUsAt = Math.max(peer.heardUsAt, beat.echoSentAt);
-      const rtt = Math.max(0, now - beat.echoSentAt - beat.echoHeldMs);
-      peer.rttMs = peer.rttMs === null ? rtt : peer.rttMs * 0.875 + rtt * 0.125;
+      this.#measure(peer, beat, now);
     }
     return true;
+  }
+
+  /** A way that either end spent standing still says nothing of the distance. */
+  #measure(peer: Peer, { echoSentAt, echoHeldMs }: Heartbeat, now: Millis): void {
+    if (!(echoHeldMs >= 0) || echoSentAt < this.#resumedAt) return;
+    const rtt = Math.max(0, now - echoSentAt - echoHeldMs);
+    peer.rttMs = peer.rttMs === null ? rtt : peer.rttMs * 0.875 + rtt * 0.125;
   }
 
   /** The link says so; the next heartbeat says otherwise. */
@@ -139,7 +143,9 @@ export class Peers {
   echo(node: NodeId, now: Millis): { readonly incarnation: number; readonly sentAt: Millis; readonly heldMs: Millis } {
     const peer = this.#peers.get(node);
     if (!peer || peer.incarnation === 0) return { incarnation: 0, sentAt: 0, heldMs: 0 };
-    return { incarnation: peer.incarnation, sentAt: peer.sentAt, heldMs: Math.max(0, now - peer.heardAt) };
+    // What is heard right after standing still had been here for a while, nobody knows how long.
+    const hasLain = peer.heardAt <= this.#resumedAt + this.#limits.stallMs;
+    return { incarnation: peer.incarnation, sentAt: peer.sentAt, heldMs: hasLain ? heldUnknown : Math.max(0, now - peer.heardAt) };
   }
 
   view(now: Millis): PeerView[] {

@@ -13,7 +13,7 @@ const fruitlessMs = 5_000;
 export class CatchUp {
   readonly #group: Group;
   /** The fetch in flight. */
-  #asked: { readonly node: NodeId; readonly from: Instance; readonly again: Millis } | null = null;
+  #asked: { readonly node: NodeId; readonly from: Instance; readonly at: Millis } | null = null;
   /** Since when the same gap has been open, and where. */
   #behindSince: Millis = Infinity;
   #behindAt: Instance = 0;
@@ -22,12 +22,15 @@ export class CatchUp {
     this.#group = group;
   }
 
+  /** By the distance as it is known by then: the question may have been asked when nothing was. */
   get wakeAt(): Millis {
-    return this.#asked ? this.#asked.again : Infinity;
+    if (!this.#asked) return Infinity;
+    const { limits, peers } = this.#group.context;
+    return this.#asked.at + limits.resendMs + 2 * peers.rttMs(this.#asked.node);
   }
 
   wake(): void {
-    if (this.#asked && this.#group.context.now >= this.#asked.again) this.#asked = null;
+    if (this.#group.context.now >= this.wakeAt) this.#asked = null;
   }
 
   /** Whether the sender of the beat is ahead, and if it stays so, a fetch. */
@@ -75,7 +78,7 @@ export class CatchUp {
 
   #ask(node: NodeId, from: Instance): void {
     const { context, id } = this.#group;
-    this.#asked = { node, from, again: context.now + context.limits.resendMs + 2 * context.peers.rttMs(node) };
+    this.#asked = { node, from, at: context.now };
     context.out.send([node], { kind: "fetch", group: id, from, bytesMax: context.limits.fetchBytes });
   }
 
