@@ -44,7 +44,8 @@ export interface DiskFile {
   commit(offset: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
   /** fdatasync, off the event loop. */
   sync(done: (error: Error | null) => void): void;
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** As much of it as the file has; in the memory of `into`, if that is given and long enough. */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 

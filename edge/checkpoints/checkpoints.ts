@@ -37,7 +37,7 @@ export interface CheckpointLimits {
 }
 
 export const defaultCheckpointLimits: CheckpointLimits = {
-  everyBytes: 64 << 20,
+  everyBytes: 16 << 20,
   everyMs: 600_000,
   wantedMs: 10_000,
   lookMs: 1_000,

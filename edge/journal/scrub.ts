@@ -90,14 +90,14 @@ export class Scrub {
   #paced(file: DiskFile): DiskFile {
     return {
       ...file,
-      read: async (offset, length) => {
+      read: async (offset, length, into) => {
         const { clock, pipeline } = this.#options;
         const ms = Math.ceil(Math.max(length, 1) / bytesPerSecondMax * 1_000);
         for (let step = 0; step === 0 || (step < busySteps && pipeline().busy); step++) {
           await new Promise<void>((resolve) => this.#cancel = clock.wakeAt(clock.now().mono + ms, resolve));
         }
         this.bytes += length;
-        return await file.read(offset, length);
+        return await file.read(offset, length, into);
       },
     };
   }

@@ -11,6 +11,8 @@ export class Window {
   from = 0;
   readonly #file: DiskFile;
   readonly #stepBytes: number;
+  /** Read into again and again: what was handed out before is another's then. */
+  #buffer = new Uint8Array(0);
 
   constructor(file: DiskFile, size: number, stepBytes: number = windowBytes) {
     this.#file = file;
@@ -28,7 +30,9 @@ export class Window {
   }
 
   async load(at: number, length: number): Promise<void> {
-    this.bytes = await this.#file.read(at, Math.min(Math.max(length, this.#stepBytes), this.size - at));
+    const wanted = Math.min(Math.max(length, this.#stepBytes), this.size - at);
+    if (this.#buffer.byteLength < wanted) this.#buffer = new Uint8Array(wanted);
+    this.bytes = await this.#file.read(at, wanted, this.#buffer);
     this.from = at;
     // Shorter than it says it is: somebody else is at work here.
     if (!this.has(at, length)) throw new CarillonError("corrupt", `Cannot read a segment: it ends before byte ${at + length}`);

@@ -146,9 +146,9 @@ function newFile(descriptor: number, path: string, durably: number | null): Disk
     write: (offset, bytes, done) => write(descriptor, bytes, 0, offset, done),
     commit,
     sync,
-    read: (offset, length) =>
+    read: (offset, length, buffer) =>
       new Promise((resolve, reject) => {
-        const into = new Uint8Array(length);
+        const into = buffer !== undefined && buffer.byteLength >= length ? buffer.subarray(0, length) : new Uint8Array(length);
         read(into, 0, offset, (error, filled) => error ? reject(error) : resolve(into.subarray(0, filled)));
       }),
     async close(): Promise<void> {

@@ -69,6 +69,12 @@ async function reads(make: () => Promise<Disk>): Promise<void> {
   const around = await file.read(4_095, 70_002);
   equal([around[0], around[70_001]], [0, 0], "bytes beside the write");
   equal(around.subarray(1, 70_001), filled(70_000, 7));
+  const buffer = filled(70_002, 1);
+  const again = await file.read(4_095, 70_002, buffer);
+  equal([again.buffer === buffer.buffer, again.byteLength], [true, 70_002], "a read into memory that is there");
+  equal(again, around);
+  equal(await file.read(4_096, 10, buffer), filled(10, 7), "a read into more memory than it takes");
+  equal((await file.read(4_096, 70_000, filled(9, 1))).byteLength, 70_000, "a read into too little memory");
   equal((await file.read(3_000_000, 100)).byteLength, 1, "length of a read past the end");
   equal((await file.read(9_000_000, 100)).byteLength, 0, "length of a read beyond the end");
   await write(file, 2_999_990, filled(5, 9));
