@@ -66,7 +66,8 @@ function batches(socket: Socket, nameOf: (host: string) => string): Send | null 
     let from = 0;
     let failedAt = -1;
     while (from < datagrams.length) {
-      const sent = sendMany(beneath, datagrams, from, nameOf);
+      // One that goes alone, as most do, needs no list: a sixth of what its sending costs.
+      const sent = from === datagrams.length - 1 ? sendOne(beneath, datagrams[from]!, nameOf) : sendMany(beneath, datagrams, from, nameOf);
       from += sent;
       if (sent > 0) continue;
       // That an earlier one was refused is reported in place of sending; at the second try it goes, or is itself the reason.
@@ -74,6 +75,14 @@ function batches(socket: Socket, nameOf: (host: string) => string): Send | null 
       else failedAt = from;
     }
   };
+}
+
+function sendOne(beneath: SocketBeneath, { host, port, bytes }: Datagram, nameOf: (host: string) => string): 0 | 1 {
+  try {
+    return beneath.send(bytes, port, nameOf(host)) ? 1 : 0;
+  } catch {
+    return 0;
+  }
 }
 
 /** How many have left: it stops at the first that does not. */
@@ -91,6 +100,8 @@ function sendMany(beneath: SocketBeneath, datagrams: readonly Datagram[], from: 
 }
 
 interface SocketBeneath {
+  /** Whether it has left. */
+  send(bytes: Uint8Array, port: number, host: string): boolean;
   /** Bytes, port and host of each in turn; how many of them have left. */
   sendMany(parts: readonly (Uint8Array | number | string)[]): number;
 }
@@ -100,7 +111,7 @@ function socketBeneath(socket: Socket): SocketBeneath | null {
   for (const symbol of Object.getOwnPropertySymbols(socket)) {
     const state = Reflect.get(socket, symbol) as { readonly handle?: { readonly socket?: Partial<SocketBeneath> } } | undefined;
     const beneath = state?.handle?.socket;
-    if (typeof beneath?.sendMany === "function") return beneath as SocketBeneath;
+    if (typeof beneath?.send === "function" && typeof beneath.sendMany === "function") return beneath as SocketBeneath;
   }
   return null;
 }
