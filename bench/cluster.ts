@@ -29,6 +29,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string" },
     seconds: { type: "string" },
     "warm-up": { type: "string", default: "0" },
+    fresh: { type: "string", default: "1" },
     via: { type: "string", default: "h1,h2" },
     link: { type: "string", default: "auto" },
     against: { type: "string" },
@@ -46,6 +47,8 @@ const plan = {
   clients: list(options.clients, "1,16,64,256", "1,64").map(Number),
   storages: list(options.storage, "sync,memory", "sync") as Storage[],
   rounds: Number(options.rounds ?? (quick ? 1 : 3)),
+  /** So many times everything is started anew, with its own files: on one machine two clusters of one build may differ by a fifth. */
+  fresh: Number(options.fresh),
   measureMs: Number(options.seconds ?? (quick ? 1 : 3)) * 1_000,
   warmUpMs: quick ? 300 : 700,
   /** Of each system under 64 clients, before anything is measured: a process that lives for weeks is not compiling. */
@@ -79,7 +82,11 @@ const labels = { carillon: { h1: "carillon h1", h2: "carillon h2" }, etcd: { h1:
 async function main(): Promise<void> {
   const disk = options["no-yardsticks"] ? [] : await diskYardsticks();
   const cells: Cell[] = options["no-yardsticks"] ? [] : await echoYardstick();
-  for (const storage of plan.storages) cells.push(...await compare(storage));
+  for (const storage of plan.storages) {
+    const same: Cell[][] = [];
+    for (let fresh = 0; fresh < plan.fresh; fresh++) same.push(await compare(storage));
+    cells.push(...same[0]!.map((cell, at) => ({ ...cell, samples: same.flatMap((cells) => cells[at]!.samples) })));
+  }
   console.log(report(disk, cells));
   if (options.save) await save({ machine: machine(), plan, disk, cells });
 }
@@ -188,7 +195,9 @@ function report(disk: readonly DiskYardstick[], cells: readonly Cell[]): string 
   const warm = plan.compileMs === 0 ? "" : `after ${plan.compileMs / 1_000} s under 64 clients, `;
   const parts = [
     machine(),
-    `${warm}${plan.rounds} rounds of ${plan.measureMs / 1_000} s each, keys random over ${count(keys)}: median (min–max)`,
+    `${warm}${plan.fresh === 1 ? "" : `${plan.fresh} times from a new start `}${plan.rounds} rounds of ${
+      plan.measureMs / 1_000
+    } s each, keys random over ${count(keys)}: median (min–max)`,
   ];
   if (disk.length > 0) {
     parts.push(table(
