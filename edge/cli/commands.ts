@@ -369,9 +369,11 @@ const look: readonly Command[] = [
     words: ["journal", "adopt"],
     summary: "let a node start on a copied or restored directory",
     operands: [directory],
-    examples: ["journal adopt /var/lib/carillon"],
+    flags: [{ name: "moved", help: "it was copied after the node had stopped for good: nothing has been said since" }],
+    examples: ["journal adopt /var/lib/carillon", "journal adopt /var/lib/carillon --moved"],
     notes: [
       "Only if the node it was copied from never starts again: two nodes with one name and one past break every promise.\nThe node votes again once it has heard all others, since its last words may be younger than the copy.",
+      "With --moved it votes at once. So a whole cluster that was stopped can be moved, or brought back from copies made while it was.\nFor a copy that is older than the node's last words it is wrong: what the node promised since would be forgotten.",
     ],
     run: async (call) => (await import("./journal.ts")).adopt(call),
   },

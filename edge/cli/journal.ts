@@ -32,16 +32,15 @@ export async function verify(call: Call): Promise<number> {
 export async function adopt(call: Call): Promise<number> {
   const life = await held(call, async (disk) => {
     const tools = { disk, crc32: (bytes: Uint8Array, seed?: number) => runtime.crc32(bytes, seed), entropy: () => runtime.entropy() };
-    return await adoptDirectory(tools, await disk.list());
+    return await adoptDirectory(tools, await disk.list(), call.on("moved"));
   });
   const { output } = call;
-  const { cluster, node, incarnation } = life;
-  if (output.format !== "text") await output.json({ directory: call.operands[0], cluster, node, incarnation, rejoining: true });
-  else {await output.line(
-      `${
-        output.paint("green", "✓")
-      } this is the directory of node ${node} of cluster "${cluster}" now; it votes once it has heard the others`,
-    );}
+  const { cluster, node, incarnation, rejoining } = life;
+  if (output.format !== "text") await output.json({ directory: call.operands[0], cluster, node, incarnation, rejoining });
+  else {
+    const then = rejoining ? "it votes once it has heard the others" : "it goes on where it stopped";
+    await output.line(`${output.paint("green", "✓")} this is the directory of node ${node} of cluster "${cluster}" now; ${then}`);
+  }
   return exits.fine;
 }
 

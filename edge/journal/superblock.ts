@@ -96,12 +96,19 @@ export async function openSuperblock(tools: Tools, wanted: Wanted, names: readon
   return superblock;
 }
 
-/** Makes a copied or restored directory this node's. It may be older than what the node last said, so the node rejoins. */
-export async function adoptDirectory(tools: Tools, names: readonly string[]): Promise<Life> {
+/**
+ * Makes a copied or restored directory this node's. It may be older than what the node last said, so the node rejoins; not if it was
+ * `moved`: copied after the node had stopped, never to start again where it was.
+ */
+export async function adoptDirectory(tools: Tools, names: readonly string[], moved = false): Promise<Life> {
   const superblock = await find(tools, names);
   if (superblock === null) throw new CarillonError("not-found", `Cannot find a journal in "${tools.disk.root}"`);
   const place = await tools.disk.place(superblockFile);
-  await superblock.update((life) => ({ place, directory: tools.entropy(), incarnation: life.incarnation + 1, rejoining: true }));
+  await superblock.update((life) => ({
+    place,
+    directory: tools.entropy(),
+    ...(moved ? {} : { incarnation: life.incarnation + 1, rejoining: true }),
+  }));
   return superblock.life;
 }
 

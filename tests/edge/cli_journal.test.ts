@@ -119,6 +119,17 @@ test("a copy is adopted by name; what is no directory of a node is said to be no
   const { journal, recovery } = await open(await runtime.openDisk(copy), { segmentBytes: 65_536 });
   expect([recovery.records, recovery.rejoining]).toEqual([4, true]);
   await journal.close();
+  const own = await open(await runtime.openDisk(data), { segmentBytes: 65_536 });
+  await own.journal.rejoined();
+  await own.journal.close();
+  const moved = join(root, "moved");
+  await cp(data, moved, { recursive: true });
+  expect((await runProgram(["journal", "adopt", moved, "--moved"])).stdout).toBe(
+    '✓ this is the directory of node 1 of cluster "test" now; it goes on where it stopped\n',
+  );
+  const asBefore = await open(await runtime.openDisk(moved), { segmentBytes: 65_536 });
+  expect([asBefore.recovery.records, asBefore.recovery.rejoining]).toEqual([4, false]);
+  await asBefore.journal.close();
   const missing = join(root, "missing");
   for (const verb of ["inspect", "verify", "adopt"]) {
     const { code, stderr } = await runProgram(["journal", verb, missing]);
