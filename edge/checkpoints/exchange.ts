@@ -1,7 +1,8 @@
 /**
- * Checkpoints between nodes. Whoever needs one asks a majority of those that replicate the same: what they forgot of the log a
- * majority had durably behind it, so the newest among any majority is far enough. It then comes in pieces, several under way at a
- * time, from every peer that has the same one, no faster than it may.
+ * Checkpoints between nodes. Whoever needs one asks all that replicate the same: what they forgot of the log a majority had durably
+ * behind it, so the newest among any majority is far enough. Where fewer answer, what they have may help as well; if it does not go far
+ * enough, it is asked for again. It then comes in pieces, several under way at a time, from every peer that has the same one, no faster
+ * than it may.
  */
 import type { GroupId, Instance, Millis, NodeId } from "../../core/ids.ts";
 import type { Offer, Piece, Pull, Seek } from "../../core/message.ts";
@@ -25,7 +26,9 @@ export interface Found {
 const pieceBytes = 256 << 10;
 /** Pieces under way at a time. */
 const windowPieces = 4;
-/** A piece that could not be had so many times in a row ends the attempt. */
+/** Over a slow way a whole piece may take longer than an answer may: it is then asked for in smaller parts. */
+const partBytesMin = 4 << 10;
+/** A part that could not be had so many times in a row ends the attempt. */
 const failuresMax = 8;
 /** Files of peers that were not whole: remembered while there are few. */
 const spoiledMax = 64;
@@ -51,6 +54,8 @@ export class Exchange {
   readonly #spoiled = new Set<string>();
   /** Ends of the waits between pieces. */
   readonly #pauses = new Set<() => void>();
+  /** What is asked for at a time: halved when no answer comes in time, a quarter more when one does. */
+  #partBytes = pieceBytes;
   #holders = 0;
   #request = 0;
   #closed = false;
@@ -99,16 +104,17 @@ export class Exchange {
     await Promise.allSettled(this.#downloads);
   }
 
-  /** The newest, above a position, that a majority of the members, this node included, can name; null if too few answered. */
+  /** The newest, above a position, that the members can name; null if none did, and fewer than a majority, this node included, answered. */
   async find(replica: string, members: readonly NodeId[], above: Position): Promise<{ readonly best: Found | null } | null> {
     const peers = members.filter((node) => node !== this.#self);
     const answers = await Promise.all(peers.map((node) => this.#seek(node, replica)));
-    if (answers.filter((offer) => offer !== null).length + 1 < majority(members.length)) return null;
     const offers = answers.flatMap((offer, at) =>
       offer === null || offer.bytes === 0 || comparePositions(offer.position, above) <= 0 ? [] : [{ ...offer, node: peers[at]! }]
     );
     const trusted = offers.filter(({ node, position }) => !this.#spoiled.has(fileOf(node, replica, position)));
-    return { best: newestOf(trusted) ?? newestOf(offers) };
+    const best = newestOf(trusted) ?? newestOf(offers);
+    const enough = answers.filter((offer) => offer !== null).length + 1 >= majority(members.length);
+    return best !== null || enough ? { best } : null;
   }
 
   /** What came was not whole: these nodes are asked again for this one only if nobody has another. */
@@ -215,22 +221,37 @@ export class Exchange {
     return answer?.kind === "offer" && answer.replica === replica ? answer : null;
   }
 
-  async #piece(
-    replica: string,
-    { position, sources }: Found,
-    offset: number,
-    length: number,
-  ): Promise<Uint8Array | null> {
+  async #piece(replica: string, found: Found, offset: number, length: number): Promise<Uint8Array | null> {
     const turn = Math.floor(offset / pieceBytes);
-    for (let tries = 0; tries < failuresMax && !this.#closed; tries++) {
-      const node = sources[(turn + tries) % sources.length]!;
-      const answer = await this.#ask(node, (request) => ({ kind: "pull", request, replica, position, offset, length }));
-      if (answer?.kind !== "piece") continue;
+    const piece = new Uint8Array(length);
+    let at = 0;
+    for (let failures = 0; failures < failuresMax && !this.#closed;) {
+      const node = found.sources[(turn + failures) % found.sources.length]!;
+      const bytes = await this.#part(node, replica, found.position, offset + at, Math.min(length - at, this.#partBytes));
+      if (bytes === null) {
+        failures++;
+        continue;
+      }
       // Nothing: it has made newer ones since and this one is gone.
-      if (answer.bytes.byteLength === 0) return null;
-      if (answer.offset === offset && answer.bytes.byteLength === length) return answer.bytes;
+      if (bytes.byteLength === 0) return null;
+      if (bytes.byteLength === length) return bytes;
+      piece.set(bytes, at);
+      at += bytes.byteLength;
+      if (at === length) return piece;
+      failures = 0;
     }
     return null;
+  }
+
+  /** All of it or nothing; null if it could not be had. */
+  async #part(node: NodeId, replica: string, position: Position, offset: number, length: number): Promise<Uint8Array | null> {
+    const answer = await this.#ask(node, (request) => ({ kind: "pull", request, replica, position, offset, length }));
+    if (answer === null) this.#partBytes = Math.max(partBytesMin, this.#partBytes / 2);
+    if (answer?.kind !== "piece") return null;
+    const { bytes } = answer;
+    if (bytes.byteLength > 0 && (answer.offset !== offset || bytes.byteLength !== length)) return null;
+    this.#partBytes = Math.min(pieceBytes, Math.ceil(this.#partBytes * 1.25));
+    return bytes;
   }
 
   #ask(node: NodeId, message: (request: number) => Seek | Pull): Promise<Answer | null> {
