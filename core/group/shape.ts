@@ -1,6 +1,6 @@
 /**
- * Who hears what next (R7 to R9). Star: the coordinator to all, every acceptor's votes to all. Ring:
- * everything to the successor only, payload once over each link. Safety does not depend on it: the
+ * Who hears what next (R7 to R9). Star: the coordinator to all, but for payloads to whoever they came from; every acceptor's votes to
+ * all. Ring: everything to the successor only, payload once over each link. Safety does not depend on it: the
  * same votes are counted, and whoever is left out fetches.
  */
 import type { Batch, Entry } from "../entry.ts";
@@ -48,15 +48,25 @@ export class Shape {
     return this.#distance(origin, this.#group.context.self) < this.#distance(origin, to);
   }
 
-  /** Hands the coordinator's entry to the group. In a ring `full` says that nobody may have cached it. */
+  /** Hands the coordinator's entry to the group. `full`: nobody may have the payloads any more. */
   send(message: Accept, full: boolean): void {
     const { context } = this.#group;
-    if (!message.ring) {
-      context.out.send(this.others, message);
-      return;
-    }
+    if (!message.ring) return this.#sendAll(message, full);
     const to = this.successors();
     if (to.length > 0) context.out.send(to, full ? message : { ...message, entry: this.#refer(message.entry, message.ballot, to[0]!) });
+  }
+
+  /** A proposer keeps its batches until they are decided. */
+  #sendAll(message: Accept, full: boolean): void {
+    const { out } = this.#group.context;
+    const { entry } = message;
+    const proposers = full ? [] : this.others.filter((node) => entry.batches.some(({ origin }) => originNode(origin) === node));
+    for (const node of proposers) {
+      const batches = entry.batches.map((batch) => originNode(batch.origin) === node ? { ...batch, bytes: noBytes } : batch);
+      out.send([node], { ...message, entry: { ...entry, batches } });
+    }
+    const rest = proposers.length === 0 ? this.others : this.others.filter((node) => !proposers.includes(node));
+    if (rest.length > 0) out.send(rest, message);
   }
 
   /** Passes an entry on along the ring, until it is back at its coordinator. */

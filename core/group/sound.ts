@@ -75,7 +75,7 @@ function isSoundAccept(from: NodeId, message: Accept, spec: GroupSpec): boolean 
   ) {
     return false;
   }
-  return isSoundEntry(entry, ballot, ring);
+  return isSoundEntry(entry, ballot, true);
 }
 
 function areSoundEntries({ promised, ballot, base, start, last, decided, entries }: Entries): boolean {

@@ -91,7 +91,6 @@ const nonsense: readonly [string, NodeId, Message][] = [
   ["a command where the fence should be", 1, { ...accept, entry: { ...entry, instance: 2 } }],
   ["a fence where a command should be", 1, { ...accept, entry: { ...fence, instance: 3 } }],
   ["a fence before the base", 1, { ...accept, base: 2 }],
-  ["a reference in a star", 1, { ...accept, entry: of({ bytes: new Uint8Array(0) }) }],
   ["an entry with more commands than its batches", 1, { ...accept, entry: { ...entry, count: 3, slots: 3 } }],
   ["an entry with other slots than commands", 1, { ...accept, entry: { ...entry, slots: 1 } }],
   ["a stamp near the end of numbers", 1, { ...accept, entry: { ...entry, stamp: far - 2 } }],
