@@ -35,7 +35,10 @@ export function createApp(context: AppContext): App {
   addEventRoutes(app, front);
   addHealthRoutes(app, front);
   const routed = app.fetch;
-  app.fetch = (request, ...rest) => front.turnedAway(request, rawPath(request)) ?? routed(request, ...rest);
+  app.fetch = (request, ...rest) => {
+    const refusal = front.admission.full ? front.turnedAway(request, rawPath(request)) : null;
+    return refusal ?? routed(request, ...rest);
+  };
   app.notFound(front.endpoint("unmatched", (c) => unmatched(front, c), { always: true }));
   return app;
 }

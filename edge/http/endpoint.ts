@@ -83,11 +83,11 @@ export class Front {
   }
 
   /**
-   * The answer to whoever comes to a full house, before anything is looked at but where they want to go; else null. Refusing is what
-   * a node in trouble does most, and what it spends on it the others lack.
+   * The answer to whoever comes to a full house, before anything is looked at but where they want to go; null if that is answered also
+   * then. Refusing is what a node in trouble does most, and what it spends on it the others lack.
    */
   turnedAway(request: Request, path: string): Response | null {
-    if (!this.admission.full || !path.startsWith("/v1/") || this.#always.has(path)) return null;
+    if (!path.startsWith("/v1/") || this.#always.has(path)) return null;
     const now = performance.now();
     if (this.#refusal === null || now > this.#refusal.until) this.#refusal = this.#newRefusal(now);
     this.admission.count();
