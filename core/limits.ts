@@ -16,14 +16,17 @@ export interface Limits {
   /** Undecided commands one proposer may have in one group before it refuses more. */
   readonly pendingBytes: number;
   readonly pendingCommands: number;
-  /** Log suffix kept in memory per group; older entries are read back. */
+  /** Log suffix kept in memory per group: so much, in so many entries; older ones are read back. */
   readonly suffixBytes: number;
+  readonly suffixEntries: number;
   /** What one fetch or read returns. */
   readonly fetchBytes: number;
   /** One in so many instances is a landmark: positions are found from there, and the log is trimmed to there. */
   readonly landmarkEvery: number;
   /** Entries kept per group though every replica is durably beyond them: for nodes and readers that were away for a while. */
   readonly retainBytes: number;
+  /** But no more of them than so many: small ones that came alone take a sector of the disk each, and a start reads them all. */
+  readonly retainEntries: number;
   /** Accepted ahead of order per group, waiting for a gap to close. */
   readonly aheadEntries: number;
   /** Heartbeats while a merge may wait for them / while nothing is going on; four times the first while only orders flow. */
@@ -56,9 +59,11 @@ export const defaultLimits: Limits = {
   pendingBytes: 32 << 20,
   pendingCommands: 65_536,
   suffixBytes: 8 << 20,
+  suffixEntries: 8_192,
   fetchBytes: 1 << 20,
   landmarkEvery: 256,
   retainBytes: 32 << 20,
+  retainEntries: 8_192,
   aheadEntries: 512,
   heartbeatMs: 10,
   heartbeatIdleMs: 250,

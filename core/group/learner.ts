@@ -62,7 +62,7 @@ export class Learner {
       proposer.learned(entry);
       shape.forget(entry);
     }
-    log.evict(Math.min(this.learned, acceptor.durable), context.limits.suffixBytes);
+    log.evict(Math.min(this.learned, acceptor.durable), context.limits.suffixBytes, context.limits.suffixEntries);
     // Some of what waited for this much to be decided may be installable now.
     acceptor.catchUpWithAhead();
   }

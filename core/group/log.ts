@@ -169,13 +169,15 @@ export class Log {
   }
 
   /** Lets go of the oldest entries, none above `keepAbove`, until the rest fits; a quarter at a time, as it moves the rest. */
-  evict(keepAbove: Instance, bytesMax: number): void {
-    if (this.#bytes <= bytesMax * 1.25) return;
+  evict(keepAbove: Instance, bytesMax: number, entriesMax: number): void {
+    if (this.#bytes <= bytesMax * 1.25 && this.#entries.length <= entriesMax * 1.25) return;
     let count = 0;
-    while (this.#bytes > bytesMax && this.#first + count <= keepAbove && count < this.#entries.length) {
+    const large = (): boolean => this.#bytes > bytesMax || this.#entries.length - count > entriesMax;
+    while (large() && this.#first + count <= keepAbove && count < this.#entries.length) {
       const entry = this.#entries[count++]!;
       this.#bytes -= entryBytes(entry);
     }
+    if (count === 0) return;
     this.#evicted = this.summary(this.#first + count - 1)!;
     this.#entries = this.#entries.slice(count);
     this.#first += count;
@@ -216,13 +218,14 @@ export class Log {
   }
 
   /**
-   * Forgets what nobody needs: entries at or below `upTo`, but for the newest `retainBytes`, in whole landmarks so that
+   * Forgets what nobody needs: entries at or below `upTo`, but for the newest, in whole landmarks so that
    * the oldest position left is known. Says whether anything was forgotten.
    */
-  trim(upTo: Instance, retainBytes: number): boolean {
+  trim(upTo: Instance, { retainBytes, retainEntries }: { readonly retainBytes: number; readonly retainEntries: number }): boolean {
     let kept: Milestone | null = null;
     for (const landmark of this.#landmarks) {
-      if (landmark.instance > Math.min(upTo + 1, this.#first) || this.#bytesEver - landmark.bytes < retainBytes) break;
+      const retained = this.#bytesEver - landmark.bytes < retainBytes && this.last - landmark.instance < retainEntries;
+      if (retained || landmark.instance > Math.min(upTo + 1, this.#first)) break;
       kept = landmark;
     }
     if (kept === null || kept.instance - 1 <= this.#trimmed) return false;

@@ -47,7 +47,7 @@ export class Trimmer {
     const { log, context, learner, repeats, id } = this.#group;
     let upTo = Math.min(learner.learned, this.#agreed());
     for (const instance of this.#holds.values()) upTo = Math.min(upTo, instance);
-    if (upTo <= log.trimmed || !log.trim(upTo, context.limits.retainBytes)) return;
+    if (upTo <= log.trimmed || !log.trim(upTo, context.limits)) return;
     repeats.trim(log.trimmed);
     context.out.trim({ group: id, upTo: log.trimmed });
   }

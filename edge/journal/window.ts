@@ -129,6 +129,12 @@ function skipZeros(bytes: Uint8Array, at: number): number {
   const end = bytes.byteLength;
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, end >>> 2);
   let word = at >>> 2;
+  // Most of a segment may be empty, and a start waits for this.
+  while (
+    word + 8 <= words.length &&
+    (words[word]! | words[word + 1]! | words[word + 2]! | words[word + 3]! | words[word + 4]! | words[word + 5]! | words[word + 6]! |
+        words[word + 7]!) === 0
+  ) word += 8;
   while (word < words.length && words[word] === 0) word++;
   if (word < words.length) return word * 4 - word * 4 % 8;
   for (let rest = words.length * 4; rest < end; rest++) if (bytes[rest] !== 0) return rest - rest % 8;

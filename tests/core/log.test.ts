@@ -47,13 +47,30 @@ test("what leaves memory is decided, and its end is still known", () => {
   const log = new Log();
   log.install(1, 0, 1, 0, run(1, 100, 1, 1_000));
   log.decide(60);
-  log.evict(60, 50_000);
+  log.evict(60, 50_000, 1_000);
   expect(log.first).toBe(56);
   expect([log.ballotAt(55), log.ballotAt(54), log.get(55), log.get(56)?.instance]).toEqual([1, undefined, undefined, 56]);
-  log.evict(60, 0);
+  log.evict(60, 0, 1_000);
   expect(log.first).toBe(61);
   log.truncate(60);
   expect([log.last, log.topStamp, log.slots]).toEqual([60, 600, 60]);
+});
+
+test("of small entries so many stay in memory, and so many are kept at all", () => {
+  const log = new Log();
+  log.install(1, 0, 1, 0, run(1, 3_000, 1));
+  log.decide(3_000);
+  log.evict(3_000, 1 << 20, 2_500);
+  expect(log.first).toBe(1);
+  log.evict(3_000, 1 << 20, 1_000);
+  expect([log.first, log.get(2_001)?.instance]).toEqual([2_001, 2_001]);
+  const few = { retainBytes: 1 << 20, retainEntries: 2_000 };
+  expect(log.trim(900, few)).toBe(true);
+  // Behind the last landmark that leaves so many.
+  expect(log.trimmed).toBe(768);
+  expect(log.trim(900, few)).toBe(false);
+  log.trim(3_000, { retainBytes: 0, retainEntries: 2_000 });
+  expect(log.trimmed).toBe(1_792);
 });
 
 test("a landmark never lies behind what is looked for", () => {
