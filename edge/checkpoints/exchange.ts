@@ -246,7 +246,7 @@ export class Exchange {
   /** All of it or nothing; null if it could not be had. */
   async #part(node: NodeId, replica: string, position: Position, offset: number, length: number): Promise<Uint8Array | null> {
     const answer = await this.#ask(node, (request) => ({ kind: "pull", request, replica, position, offset, length }));
-    if (answer === null) this.#partBytes = Math.max(partBytesMin, this.#partBytes / 2);
+    if (answer === null) this.#partBytes = Math.max(partBytesMin, Math.floor(this.#partBytes / 2));
     if (answer?.kind !== "piece") return null;
     const { bytes } = answer;
     if (bytes.byteLength > 0 && (answer.offset !== offset || bytes.byteLength !== length)) return null;

@@ -19,6 +19,8 @@ class Way {
   readonly #bytesPerMs: number;
   readonly #arrives: (message: CheckpointMessage) => void;
   #freeAt = 0;
+  /** Bytes wanted in each question. */
+  readonly asked: number[] = [];
 
   constructor(bytesPerMs: number, arrives: (message: CheckpointMessage) => void) {
     this.#bytesPerMs = bytesPerMs;
@@ -26,6 +28,7 @@ class Way {
   }
 
   send(message: CheckpointMessage): void {
+    if (message.kind === "pull") this.asked.push(message.length);
     const bytes = message.kind === "piece" ? message.bytes.byteLength : 50;
     const now = performance.now();
     this.#freeAt = Math.max(this.#freeAt, now) + bytes / this.#bytesPerMs;
@@ -79,6 +82,7 @@ test("what comes too slowly for one answer is fetched in smaller parts", async (
   let part = null;
   // What has come is kept from one try to the next.
   for (let tries = 0; part === null && tries < 5; tries++) part = await wants.exchange.download("main", found);
+  expect(there.asked.filter((length) => !Number.isInteger(length))).toEqual([]);
   const taken = await wants.store.adopt(part!, "main", position);
   let at = 0;
   await wants.store.check(taken.file, () => {}, (bytes) => {
