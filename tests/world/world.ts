@@ -31,6 +31,8 @@ import { testIdentity } from "../harness/identity.ts";
 /** After healing users go on for so long, and then everything has so long to come to its end. */
 const afterMs = 1_000;
 const convergeMsMax = 20_000;
+/** Where groups are merged in turns, a call may wait for the next skips: so many of them, one after another (long seed 1206489). */
+const convergeSkips = 20;
 const eventsMax = 5_000_000;
 /** How long a machine whose process ended by itself takes to start it again; longer each time if it has ended often in short order. */
 const supervisorMs = 50;
@@ -110,7 +112,7 @@ export class World {
     );
     await this.#until(queue.now + afterMs);
     this.closing = true;
-    const deadline = queue.now + convergeMsMax;
+    const deadline = queue.now + convergeMsMax + convergeSkips * this.plan.topology.skipIntervalMs;
     this.work.finish();
     await this.#until(deadline, () => this.work.finished);
     this.healedMs = queue.now - this.plan.safetyMs;
