@@ -59,13 +59,12 @@ export class Shape {
   /** A proposer keeps its batches until they are decided. */
   #sendAll(message: Accept, full: boolean): void {
     const { out } = this.#group.context;
-    const { entry } = message;
-    const proposers = full ? [] : this.others.filter((node) => entry.batches.some(({ origin }) => originNode(origin) === node));
-    for (const node of proposers) {
-      const batches = entry.batches.map((batch) => originNode(batch.origin) === node ? { ...batch, bytes: noBytes } : batch);
-      out.send([node], { ...message, entry: { ...entry, batches } });
+    const rest: NodeId[] = [];
+    for (const node of this.others) {
+      const entry = full ? message.entry : referring(message.entry, (proposer) => proposer === node);
+      if (entry === message.entry) rest.push(node);
+      else out.send([node], { ...message, entry });
     }
-    const rest = proposers.length === 0 ? this.others : this.others.filter((node) => !proposers.includes(node));
     if (rest.length > 0) out.send(rest, message);
   }
 
@@ -163,13 +162,17 @@ export class Shape {
   /** Leaves out the bytes of batches whose proposals went past `to` on their way to the coordinator. */
   #refer(entry: Entry, ballot: Ballot, to: NodeId): Entry {
     const coordinator = ballotNode(ballot);
-    let changed = false;
-    const batches = entry.batches.map((batch) => {
-      const proposer = originNode(batch.origin);
-      if (this.#distance(proposer, to) > this.#distance(proposer, coordinator)) return batch;
-      changed = true;
-      return { ...batch, bytes: noBytes };
-    });
-    return changed ? { ...entry, batches } : entry;
+    return referring(entry, (proposer) => this.#distance(proposer, to) <= this.#distance(proposer, coordinator));
   }
+}
+
+/** The entry with references in place of the batches of these proposers; the same one where it has none. */
+function referring(entry: Entry, whose: (proposer: NodeId) => boolean): Entry {
+  let changed = false;
+  const batches = entry.batches.map((batch) => {
+    if (!whose(originNode(batch.origin))) return batch;
+    changed = true;
+    return { ...batch, bytes: noBytes };
+  });
+  return changed ? { ...entry, batches } : entry;
 }
