@@ -149,7 +149,7 @@ export interface Beat {
   readonly clock: Stamp;
   /** The ballot the sender coordinates, or 0. Then `last` is the last instance proposed and `clock` covers the rest. */
   readonly coordinates: Ballot;
-  /** Slots filled by the decided prefix (merge `rr`). */
+  /** The most slots that any group has filled of which the sender knows (merge `rr`; 0 with `ts`). */
   readonly slots: number;
   /** All replicas of the sender that hear this group have durable checkpoints behind this instance. */
   readonly safe: Instance;

@@ -22,7 +22,7 @@ import { Trimmer } from "./trimmer.ts";
 
 /** What a group asks of the node around it. */
 export interface GroupNode {
-  /** The largest slot count heard of in any group of the domain. */
+  /** The largest slot count heard of in any group of the domain: of groups this node is no member of, by way of those that are. */
   fastestSlots(): number;
   /** Heartbeats to all, now: something they should not wait for has happened. */
   beatNow(): void;
@@ -60,6 +60,7 @@ export class Group {
   /** Nobody has ever promised anything, by the word of all acceptors: it may vote once its journal says so. */
   isNew = false;
   readonly #beats = new Map<NodeId, Beat>();
+  #slotsHeard = 0;
   /** Of a node without memory: the newest word of each other acceptor that knew of this life of ours. */
   readonly #witnesses = new Map<NodeId, Beat>();
   /** And the highest ballot whose coordinator was among them, with how far its log went when it first said so. */
@@ -146,6 +147,7 @@ export class Group {
   onBeat(from: NodeId, beat: Beat): void {
     if (!isSoundBeat(from, beat, this.spec)) return;
     this.#beats.set(from, beat);
+    this.#slotsHeard = Math.max(this.#slotsHeard, beat.slots);
     if (beat.coordinates !== 0) {
       this.election.heard(beat.coordinates);
       this.frontier.coordinatorStates(beat.coordinates, beat.last, beat.clock);
@@ -239,7 +241,7 @@ export class Group {
       decided: log.decided,
       clock: this.state(),
       coordinates: coordinator.ballot,
-      slots: log.slots,
+      slots: this.context.topology.order.merge === "rr" ? this.node.fastestSlots() : 0,
       safe: this.trimmer.safe,
       trimmed: log.trimmed,
     };
@@ -266,11 +268,9 @@ export class Group {
     return this.frontier.nextUnknown();
   }
 
-  /** Largest slot count any member has told of. */
+  /** Largest slot count any member has told of, or that is known here. */
   slotsHeard(): number {
-    let slots = this.log.slots;
-    for (const beat of this.#beats.values()) slots = Math.max(slots, beat.slots);
-    return slots;
+    return Math.max(this.#slotsHeard, this.log.slots);
   }
 
   persisted(upTo: Lsn): void {

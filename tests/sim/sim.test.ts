@@ -28,6 +28,7 @@ const regressions: readonly (readonly [seed: number, what: string])[] = [
   [2150, "a clock ahead of its wall stood still"],
   [2349, "a learner without memory followed an older ballot"],
   [20_500, "an answer to a node's last life confirmed a read"],
+  [80_260_022, "a coordinator did not hear of the group that its own was merged with"],
   [235_968_031, "commands waited behind skips for ever"],
 ];
 
