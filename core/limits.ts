@@ -8,6 +8,8 @@ export interface Limits {
   /** A full entry: the coordinator stops gathering there. One larger batch still travels alone. */
   readonly entryBytes: number;
   readonly entryCommands: number;
+  /** While others are in flight, commands gather for an entry for so long at most. */
+  readonly gatherMs: number;
   /** A proposer's batch is closed there. */
   readonly batchBytes: number;
   readonly batchCommands: number;
@@ -53,6 +55,7 @@ export const defaultLimits: Limits = {
   windowBytes: 16 << 20,
   entryBytes: 64 << 10,
   entryCommands: 1_024,
+  gatherMs: 4,
   batchBytes: 64 << 10,
   batchCommands: 1_024,
   payloadBytesMax: 2 << 20,

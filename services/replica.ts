@@ -141,7 +141,7 @@ export class Replica {
     return {
       position,
       commands: this.#commands,
-      next: (bytesWanted) => cutter.next(bytesWanted),
+      next: (bytesWanted, into) => cutter.next(bytesWanted, into),
       close: () => cutter.close(),
     };
   }

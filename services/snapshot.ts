@@ -9,9 +9,9 @@ import { Writer } from "./bytes.ts";
 export interface Snapshot {
   /**
    * The next bytes, at most so many; null behind the last. Fewer may come, even none, where finding them would take too long for one turn:
-   * only null is the end. The array is the caller's.
+   * only null is the end. They lie in `into`, from its beginning, if that is given and has room for them; else in an array of their own.
    */
-  next(bytesWanted: number): Uint8Array | null;
+  next(bytesWanted: number, into?: Uint8Array): Uint8Array | null;
   /** Nothing more is asked for. Harmless after the end, which does the same. */
   close(): void;
 }
@@ -41,11 +41,11 @@ export class Cutter implements Snapshot {
     this.#items = items;
   }
 
-  next(bytesWanted: number): Uint8Array | null {
+  next(bytesWanted: number, into?: Uint8Array): Uint8Array | null {
     assert(bytesWanted >= 1, `Cannot hand out ${bytesWanted} bytes of a snapshot: at least one must be wanted`);
     if (this.#ended && this.#restAt === this.#rest.byteLength) return null;
-    const piece = new Uint8Array(bytesWanted);
-    let at = this.#takeRest(piece, 0);
+    const piece = into !== undefined && into.byteLength >= bytesWanted ? into : new Uint8Array(bytesWanted);
+    let at = this.#takeRest(piece, 0, bytesWanted);
     while (at < bytesWanted && !this.#ended) {
       const size = this.#items.next();
       if (size === later) break;
@@ -56,10 +56,10 @@ export class Cutter implements Snapshot {
       } else {
         this.#write(this.#rest = new Uint8Array(size), 0, size);
         this.#restAt = 0;
-        at += this.#takeRest(piece, at);
+        at += this.#takeRest(piece, at, bytesWanted);
       }
     }
-    return at === 0 && this.#ended ? null : at === bytesWanted ? piece : piece.subarray(0, at);
+    return at === 0 && this.#ended ? null : at === piece.byteLength ? piece : piece.subarray(0, at);
   }
 
   close(): void {
@@ -79,8 +79,8 @@ export class Cutter implements Snapshot {
     assert(this.#writer.at === at + size, `Cannot hand out a snapshot: an item of ${size} bytes took ${this.#writer.at - at}`);
   }
 
-  #takeRest(piece: Uint8Array, at: number): number {
-    const count = Math.min(this.#rest.byteLength - this.#restAt, piece.byteLength - at);
+  #takeRest(piece: Uint8Array, at: number, bytesWanted: number): number {
+    const count = Math.min(this.#rest.byteLength - this.#restAt, bytesWanted - at);
     if (count === 0) return 0;
     piece.set(this.#rest.subarray(this.#restAt, this.#restAt + count), at);
     this.#restAt += count;

@@ -1,5 +1,5 @@
 /**
- * An ordered map from binary strings to small whole numbers: a B+ tree of plain arrays. Keys
+ * An ordered map from binary strings to small whole numbers: a B+ tree of plain arrays, and a hash map to find one key. Keys
  * ascending one after another fill its leaves; a node that runs low joins a neighbour it fits with.
  */
 
@@ -27,20 +27,18 @@ const widthJoined = 48;
 
 export class Tree {
   #root: Node = { children: null, keys: [], values: [] };
-  #size = 0;
+  /** The same once more, by hash: on the way down a tree almost every comparison with a string misses the processor's cache. */
+  readonly #values = new Map<string, number>();
   /** Set by the recursion: what `set` or `delete` found, −1 for nothing. */
   #found = -1;
 
   get size(): number {
-    return this.#size;
+    return this.#values.size;
   }
 
   /** −1 if absent. */
   get(key: string): number {
-    let node = this.#root;
-    while (node.children !== null) node = node.children[after(node.keys, key)]!;
-    const at = before(node.keys, key);
-    return at < node.keys.length && node.keys[at] === key ? node.values[at]! : -1;
+    return this.#values.get(key) ?? -1;
   }
 
   /** Returns the value replaced, −1 for none. */
@@ -48,16 +46,16 @@ export class Tree {
     this.#found = -1;
     const right = this.#set(this.#root, key, value, true);
     if (right !== null) this.#root = { keys: [right.key], children: [this.#root, right.node] };
-    if (this.#found < 0) this.#size++;
+    this.#values.set(key, value);
     return this.#found;
   }
 
   /** Returns the value removed, −1 for none. */
   delete(key: string): number {
     this.#found = -1;
+    if (!this.#values.delete(key)) return -1;
     this.#delete(this.#root, key);
     if (this.#root.children !== null && this.#root.children.length === 1) this.#root = this.#root.children[0]!;
-    if (this.#found >= 0) this.#size--;
     return this.#found;
   }
 

@@ -22,13 +22,17 @@ export class Coordinator {
   #flightBatches = 0;
   #flightBytes = 0;
   #skipAt: Millis = Infinity;
+  /** When it last proposed commands. */
+  #newestAt: Millis = -Infinity;
+  /** Commands gather until then, if nothing is decided before. */
+  #gathersUntil: Millis = Infinity;
 
   constructor(group: Group) {
     this.#group = group;
   }
 
   get wakeAt(): Millis {
-    return this.#skipAt;
+    return Math.min(this.#skipAt, this.#gathersUntil);
   }
 
   /** Its own acceptor has installed the ballot; everybody else gets the re-proposed entries and the start. */
@@ -67,6 +71,7 @@ export class Coordinator {
     this.#queueBytes = 0;
     this.#taken.clear();
     this.#skipAt = Infinity;
+    this.#gathersUntil = Infinity;
   }
 
   enqueue(batches: readonly Batch[]): void {
@@ -101,16 +106,17 @@ export class Coordinator {
   }
 
   /**
-   * Proposes what the window lets through: at once when few commands are in flight, else full entries only. Skips do not count there:
-   * far from its acceptors a group always has some in flight, and commands too few to fill an entry would wait for ever.
+   * Proposes what the window lets through: at once when few commands are in flight, else full entries, or what has gathered. Skips do
+   * not count there: far from its acceptors a group always has some in flight.
    */
   flush(): void {
+    this.#gathersUntil = Infinity;
     if (this.ballot === 0 || this.#queue.length === 0) return;
     const { limits } = this.#group.context;
     let taken = 0;
     while (taken < this.#queue.length) {
       if (this.#flightEntries >= limits.windowEntries || this.#flightBytes >= limits.windowBytes) break;
-      if (this.#flightBatches >= 2 && this.#queueBytes < limits.entryBytes) break;
+      if (this.#queueBytes < limits.entryBytes && this.#gathers()) break;
       const first = taken;
       let bytes = 0;
       let count = 0;
@@ -128,10 +134,25 @@ export class Coordinator {
     if (taken > 0) this.#queue = this.#queue.slice(taken);
   }
 
+  /**
+   * Does what is queued, less than a full entry, wait for more? Not if little is in flight, and never long: until something is decided,
+   * commands far from their acceptors would wait for half a round trip, to save entries that cost little there.
+   */
+  #gathers(): boolean {
+    const { context } = this.#group;
+    const until = this.#newestAt + context.limits.gatherMs;
+    if (context.now >= until || this.#flightBatches < 2) return false;
+    this.#gathersUntil = until;
+    return true;
+  }
+
   #propose(kind: EntryKind, batches: readonly Batch[], count: number, slots: number): void {
     const { log, clock, acceptor, context, election } = this.#group;
     // Others' commands keep it awake as well: it would be missed later than whoever waits for it can stand.
-    if (kind === "batch") context.activeUntil = context.now + context.limits.activeMs;
+    if (kind === "batch") {
+      context.activeUntil = context.now + context.limits.activeMs;
+      this.#newestAt = context.now;
+    }
     const entry: Entry = {
       instance: log.last + 1,
       ballot: this.ballot,

@@ -52,9 +52,15 @@ export class Chain {
 
   seal(kind: BlockKind, content: Uint8Array): Uint8Array {
     const block = new Uint8Array(blockHeaderBytes + content.byteLength);
-    block[checksumBytes] = kinds[kind];
-    new DataView(block.buffer).setUint32(checksumBytes + 4, content.byteLength, true);
     block.set(content, blockHeaderBytes);
+    return this.sealInPlace(kind, block);
+  }
+
+  /** The content is where it belongs in the block already. */
+  sealInPlace(kind: BlockKind, block: Uint8Array): Uint8Array {
+    block.fill(0, checksumBytes, blockHeaderBytes);
+    block[checksumBytes] = kinds[kind];
+    new DataView(block.buffer, block.byteOffset).setUint32(checksumBytes + 4, block.byteLength - blockHeaderBytes, true);
     block.set(this.#next(block), 0);
     return block;
   }

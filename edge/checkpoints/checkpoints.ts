@@ -81,10 +81,6 @@ export interface CheckpointOptions {
   readonly log: (sentence: string) => void;
 }
 
-const pieceBytes = 256 << 10;
-/** A piece is as large as was wanted at first: small states take small ones. */
-const pieceBytesFirst = 4 << 10;
-
 export class Checkpoints {
   readonly #options: CheckpointOptions;
   readonly #limits: CheckpointLimits;
@@ -251,15 +247,12 @@ export class Checkpoints {
     const head = { cluster: topology.cluster, replica: replica.name, position: cursor.position, groups: cursor.groups };
     const before = { madeAt: clock.now().mono, bytesBefore: node.journalStats().bytesWritten };
     let stored: Stored;
-    let bytesWanted = pieceBytesFirst;
     try {
-      stored = await this.#store.write(head, async () => {
+      stored = await this.#store.write(head, async (room) => {
         // Requests have their turn between two pieces.
         await new Promise<void>((resolve) => clock.soon(resolve));
         if (this.#closed) throw new CarillonError("closed", "Cannot go on with a checkpoint: this node is closed");
-        const piece = snapshot.next(bytesWanted);
-        bytesWanted = Math.min(4 * bytesWanted, pieceBytes);
-        return piece;
+        return snapshot.next(room.byteLength, room)?.byteLength ?? null;
       });
     } finally {
       snapshot.close();

@@ -1,45 +1,23 @@
 /** Idle nodes near each other beat together; nowhere does an answer prompt a beat before its time. */
 import { expect, test } from "bun:test";
-import type { Input } from "../../core/effects.ts";
 import type { Millis, NodeId } from "../../core/ids.ts";
 import { defaultLimits } from "../../core/limits.ts";
-import type { Message } from "../../core/message.ts";
-import { CoreNode } from "../../core/node.ts";
-import { parseTopology } from "../../core/topology.ts";
-
-const topology = parseTopology({ nodes: ["n1", "n2", "n3"].map((name) => ({ name })) });
+import { Apart } from "../harness/apart.ts";
 
 /** When heartbeats left, by node, in some idle seconds of three nodes that start one after the other. */
 function idleBeats(oneWayMs: Millis): ReadonlyMap<NodeId, readonly Millis[]> {
   const beats = new Map<NodeId, Millis[]>();
-  const cores = new Map<NodeId, { readonly core: CoreNode; wakeAt: Millis; lsn: number }>();
-  const flight: { readonly due: Millis; readonly from: NodeId; readonly to: NodeId; readonly message: Message }[] = [];
-  let now = 1_000;
-  const step = (id: NodeId, input: Input): void => {
-    const node = cores.get(id);
-    if (node === undefined) return;
-    node.core.step(input, { mono: now, wall: now * 1_000 });
-    const { send, sendAfterPersist, records, wakeAt } = node.core.drain();
-    node.wakeAt = wakeAt;
-    for (const { to, message } of [...send, ...sendAfterPersist]) {
-      if (message.kind === "heartbeat" && now > 10_000 && beats.get(id)!.at(-1) !== now) beats.get(id)!.push(now);
-      for (const node of to) flight.push({ due: now + oneWayMs, from: id, to: node, message });
-    }
-    node.lsn += records.length;
-    if (records.length > 0) step(id, { kind: "persisted", upTo: node.lsn });
+  const nodes = new Apart(oneWayMs);
+  nodes.onSend = (from, { kind }) => {
+    if (kind === "heartbeat" && nodes.now > 10_000 && beats.get(from)!.at(-1) !== nodes.now) beats.get(from)!.push(nodes.now);
   };
-  for (; now < 20_000; now++) {
+  while (nodes.now < 20_000) {
     for (const [index, id] of [1, 2, 3].entries()) {
-      if (now !== 1_000 + index * 90) continue;
-      const core = new CoreNode({ id, topology, limits: defaultLimits, durability: "sync", seed: id, incarnation: id });
-      cores.set(id, { core, wakeAt: now, lsn: 0 });
+      if (nodes.now !== 1_000 + index * 90) continue;
+      nodes.start(id);
       beats.set(id, []);
     }
-    while (flight[0] !== undefined && flight[0].due <= now) {
-      const { from, to, message } = flight.shift()!;
-      step(to, { kind: "receive", from, message });
-    }
-    for (const [id, { wakeAt }] of cores) if (wakeAt <= now) step(id, { kind: "wake" });
+    nodes.tick();
   }
   return beats;
 }

@@ -254,6 +254,21 @@ test.each(["overwritten", "deleted", "left alone"] as const)("what has been foun
   expect(joined([first, drawn(snapshot, 20)])).toEqual(drawn(new Cutter(twin.snapshot(at(3))), 1_000));
 });
 
+test.each([1, 40, 151, 4_096])("%i bytes at a time lie in the room that is given for them", (bytesWanted) => {
+  const machine = new KvMachine();
+  for (let n = 0; n < 100; n++) command(machine, at(n + 1), encodePut(`${n}`, "", new Uint8Array(100).fill(n), "always"));
+  const room = new Uint8Array(bytesWanted + 9);
+  const snapshot = new Cutter(machine.snapshot(at(100)));
+  const pieces: Uint8Array[] = [];
+  for (let piece = snapshot.next(bytesWanted, room); piece !== null; piece = snapshot.next(bytesWanted, room)) {
+    expect([piece.buffer, piece.byteOffset]).toEqual([room.buffer, 0]);
+    expect(piece.byteLength).toBeLessThanOrEqual(bytesWanted);
+    pieces.push(piece.slice());
+  }
+  expect(joined(pieces)).toEqual(drawn(new Cutter(machine.snapshot(at(100))), 1 << 20));
+  expect(new Cutter(machine.snapshot(at(100))).next(50, new Uint8Array(49))!.byteLength).toBe(50);
+});
+
 test("a snapshot that is closed holds nothing and hands out nothing", () => {
   const machine = new KvMachine();
   for (let n = 0; n < 100; n++) command(machine, at(n + 1), encodePut(`${n}`, "", new Uint8Array(100), "always"));
