@@ -20,6 +20,8 @@ const lookGraceMs: Millis = 250;
 export interface CheckpointLimits {
   /** A replica is written out when so much has been ordered since it last was, or half of what it took then, if that is more. */
   readonly everyBytes: number;
+  /** But no sooner than so long after the last one was begun, unless four times as much has: under full load they would follow each other. */
+  readonly restMs: Millis;
   /** And after so long, if anything has. */
   readonly everyMs: Millis;
   /** No sooner than so long after the last, because a peer needs a newer one. */
@@ -38,6 +40,7 @@ export interface CheckpointLimits {
 
 export const defaultCheckpointLimits: CheckpointLimits = {
   everyBytes: 16 << 20,
+  restMs: 5_000,
   everyMs: 600_000,
   wantedMs: 10_000,
   lookMs: 1_000,
@@ -185,9 +188,11 @@ export class Checkpoints {
 
   #isDue(kept: Kept): boolean {
     const { clock, node } = this.#options;
-    if (kept.wanted && clock.now().mono >= kept.madeAt + this.#limits.wantedMs) return true;
+    const { everyBytes, everyMs, restMs, wantedMs } = this.#limits;
+    const restedMs = clock.now().mono - kept.madeAt;
+    if (restedMs >= everyMs || kept.wanted && restedMs >= wantedMs) return true;
     const bytes = node.journalStats().bytesWritten - kept.bytesBefore;
-    return bytes >= Math.max(this.#limits.everyBytes, kept.fileBytes / 2) || clock.now().mono >= kept.madeAt + this.#limits.everyMs;
+    return bytes >= Math.max(everyBytes, kept.fileBytes / 2) * (restedMs >= restMs ? 1 : 4);
   }
 
   /** One after another: they share a disk with the journal. */

@@ -14,7 +14,7 @@ import { createServices, type Services } from "../../services/services.ts";
 import { testIdentity } from "../harness/identity.ts";
 
 /** Everything small, so that a few hundred writes are many checkpoints and a log that has been trimmed. */
-const small: Partial<CheckpointLimits> = { everyBytes: 20_000, wantedMs: 100, lookMs: 20, answerMs: 500, retryMs: 100 };
+const small: Partial<CheckpointLimits> = { everyBytes: 20_000, restMs: 0, wantedMs: 100, lookMs: 20, answerMs: 500, retryMs: 100 };
 const limits = { landmarkEvery: 16, retainBytes: 10_000, suffixBytes: 10_000 };
 
 export class Node {

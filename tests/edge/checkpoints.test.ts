@@ -40,6 +40,21 @@ test("a node alone forgets its log behind its checkpoints, and begins from them"
   });
 }, 120_000);
 
+test("soon after a checkpoint four times as much has to be written for another", async () => {
+  await inDirectory(async (directory) => {
+    const node = await Node.start(await topologyOf(1), 1, directory, "sync", { everyBytes: 60_000, restMs: 3_600_000 });
+    const written = () => node.running.checkpointing.journalStats().bytesWritten;
+    const begun = written();
+    let number = 0;
+    while (written() < begun + 120_000) await write(node, number, 20).then(() => number += 20);
+    await Bun.sleep(100);
+    expect(node.checkpoints.stats().made).toBe(0);
+    while (written() < begun + 240_000) await write(node, number, 20).then(() => number += 20);
+    await until(() => node.checkpoints.stats().made > 0, "a checkpoint was made");
+    await node.stop();
+  });
+}, 60_000);
+
 for (const durability of ["sync", "memory"] as const) {
   test(`a node that was away for longer than the log is kept takes over a checkpoint (${durability})`, async () => {
     await inDirectory(async (directory) => {

@@ -174,10 +174,13 @@ function drawServiceLimits(prng: Prng): ServiceLimits {
 }
 
 function drawCheckpoints(prng: Prng): CheckpointLimits {
+  const { everyBytes, everyMs, restMs } = defaultCheckpointLimits;
+  const drawnBytes = maybe(prng, () => prng.pick([1_000, 10_000, 100_000]), everyBytes);
   return {
     ...defaultCheckpointLimits,
-    everyBytes: maybe(prng, () => prng.pick([1_000, 10_000, 100_000]), defaultCheckpointLimits.everyBytes),
-    everyMs: maybe(prng, () => prng.pick([100, 700]), defaultCheckpointLimits.everyMs),
+    everyBytes: drawnBytes,
+    everyMs: maybe(prng, () => prng.pick([100, 700]), everyMs),
+    restMs: drawnBytes === everyBytes ? restMs : 0,
     lookMs: prng.pick([20, 200]),
     answerMs: prng.pick([200, 2_000]),
   };
