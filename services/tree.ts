@@ -24,21 +24,34 @@ const widthMax = 64;
 /** A node below this looks for a neighbour to join; together they must leave room to grow. */
 const widthLow = 16;
 const widthJoined = 48;
+/** Engines refuse maps of 2^24 entries. */
+const hashedDefault = 1 << 23;
 
 export class Tree {
   #root: Node = { children: null, keys: [], values: [] };
+  #size = 0;
   /** The same once more, by hash: on the way down a tree almost every comparison with a string misses the processor's cache. */
-  readonly #values = new Map<string, number>();
+  #values: Map<string, number> | null = new Map();
+  readonly #hashedMax: number;
   /** Set by the recursion: what `set` or `delete` found, −1 for nothing. */
   #found = -1;
 
+  /** With more keys than `hashedMax` each is found down the tree, for good. */
+  constructor(hashedMax: number = hashedDefault) {
+    this.#hashedMax = hashedMax;
+  }
+
   get size(): number {
-    return this.#values.size;
+    return this.#size;
   }
 
   /** −1 if absent. */
   get(key: string): number {
-    return this.#values.get(key) ?? -1;
+    if (this.#values !== null) return this.#values.get(key) ?? -1;
+    let node = this.#root;
+    while (node.children !== null) node = node.children[after(node.keys, key)]!;
+    const at = before(node.keys, key);
+    return at < node.keys.length && node.keys[at] === key ? node.values[at]! : -1;
   }
 
   /** Returns the value replaced, −1 for none. */
@@ -46,16 +59,19 @@ export class Tree {
     this.#found = -1;
     const right = this.#set(this.#root, key, value, true);
     if (right !== null) this.#root = { keys: [right.key], children: [this.#root, right.node] };
-    this.#values.set(key, value);
+    if (this.#found < 0) this.#size++;
+    if (this.#size > this.#hashedMax) this.#values = null;
+    this.#values?.set(key, value);
     return this.#found;
   }
 
   /** Returns the value removed, −1 for none. */
   delete(key: string): number {
     this.#found = -1;
-    if (!this.#values.delete(key)) return -1;
+    if (this.#values?.delete(key) === false) return -1;
     this.#delete(this.#root, key);
     if (this.#root.children !== null && this.#root.children.length === 1) this.#root = this.#root.children[0]!;
+    if (this.#found >= 0) this.#size--;
     return this.#found;
   }
 
