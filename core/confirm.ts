@@ -13,14 +13,20 @@ import { comparePositions, type Position, slotPosition, start } from "./position
 interface Waiting {
   readonly request: number;
   readonly merge: Merge;
+  readonly groups: readonly GroupId[];
+  readonly atLeast: Position;
   /** Groups whose round has not come back. */
   open: number;
-  /** What the subscription has to pass. */
-  bound: Position;
+  /** The greatest position named in the rounds of now. */
+  named: Position;
+  /** What the subscription has to pass; null before the rounds have come back for the first time. */
+  bound: Position | null;
+  /** Then it asks anew. */
+  againAt: Millis;
   /** Nobody waits for it any more. */
   cancelled: boolean;
   /** The rounds it is part of. */
-  readonly rounds: Round[];
+  rounds: Round[];
 }
 
 /** One question to a group's acceptors, for everybody who came before it was sent. */
@@ -55,21 +61,42 @@ export class Confirmations {
   }
 
   confirm(request: number, merge: Merge, groups: readonly GroupId[], atLeast: Position): void {
-    const waiting: Waiting = { request, merge, open: groups.length, bound: atLeast, cancelled: false, rounds: [] };
+    const waiting: Waiting = {
+      request,
+      merge,
+      groups,
+      atLeast,
+      open: 0,
+      named: atLeast,
+      bound: groups.length === 0 ? atLeast : null,
+      againAt: Infinity,
+      cancelled: false,
+      rounds: [],
+    };
     this.#open.set(request, waiting);
+    if (groups.length === 0) this.#bounded.push(waiting);
+    else this.#begin(waiting);
+  }
+
+  #begin(waiting: Waiting): void {
+    const { groups, atLeast } = waiting;
+    Object.assign(waiting, { open: groups.length, named: atLeast, againAt: Infinity, rounds: [] });
     for (const group of groups) {
       const fresh = this.#fresh.get(group);
       if (fresh) fresh.push(waiting);
       else this.#fresh.set(group, [waiting]);
     }
-    if (groups.length === 0) this.#bounded.push(waiting);
   }
 
   /** Nobody waits for it any more; without a quorum it would stay for ever. */
   cancel(request: number): void {
     const waiting = this.#open.get(request);
     if (!waiting) return;
-    this.#open.delete(request);
+    this.#end(waiting);
+  }
+
+  #end(waiting: Waiting): void {
+    this.#open.delete(waiting.request);
     waiting.cancelled = true;
     for (const round of waiting.rounds) if (--round.left === 0) this.#rounds.get(round.group)?.delete(round.number);
   }
@@ -137,8 +164,11 @@ export class Confirmations {
     if (round.answers.size < enough) return;
     this.#rounds.get(message.group)!.delete(round.number);
     for (const waiting of round.waiting) {
-      if (comparePositions(round.bound, waiting.bound) > 0) waiting.bound = round.bound;
-      if (--waiting.open === 0 && !waiting.cancelled) this.#bounded.push(waiting);
+      if (comparePositions(round.bound, waiting.named) > 0) waiting.named = round.bound;
+      if (--waiting.open > 0 || waiting.cancelled) continue;
+      if (waiting.bound === null) this.#bounded.push(waiting);
+      if (waiting.bound === null || comparePositions(waiting.named, waiting.bound) < 0) waiting.bound = waiting.named;
+      waiting.againAt = this.#context.now + this.#context.limits.resendMs;
     }
   }
 
@@ -149,8 +179,8 @@ export class Confirmations {
     for (const waiting of this.#bounded) {
       // Its round came back after the subscription had ended.
       if (waiting.merge.closed || waiting.cancelled) continue;
-      if (waiting.merge.hasPassed(waiting.bound)) {
-        this.#open.delete(waiting.request);
+      if (waiting.merge.hasPassed(waiting.bound!)) {
+        this.#end(waiting);
         this.#context.out.confirm({ request: waiting.request, position: waiting.merge.delivered });
       } else left.push(waiting);
     }
@@ -171,11 +201,17 @@ export class Confirmations {
   get wakeAt(): Millis {
     let at = Infinity;
     for (const rounds of this.#rounds.values()) for (const round of rounds.values()) at = Math.min(at, round.againAt);
+    for (const { againAt } of this.#bounded) at = Math.min(at, againAt);
     return at;
   }
 
+  /**
+   * Who has waited for long asks anew, and passes what either answer names: every write that was complete when it came is below both. An
+   * entry that an acceptor named may have been given up since; with slots for positions its place then need not be reached by another.
+   */
   wake(): void {
     const { now, limits } = this.#context;
+    for (const waiting of this.#bounded) if (now >= waiting.againAt && !waiting.cancelled) this.#begin(waiting);
     for (const [id, rounds] of this.#rounds) {
       for (const round of rounds.values()) {
         if (now < round.againAt) continue;
