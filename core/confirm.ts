@@ -79,9 +79,11 @@ export class Confirmations {
   }
 
   #begin(waiting: Waiting): void {
-    const { groups, atLeast } = waiting;
-    Object.assign(waiting, { open: groups.length, named: atLeast, againAt: Infinity, rounds: [] });
-    for (const group of groups) {
+    waiting.open = waiting.groups.length;
+    waiting.named = waiting.atLeast;
+    waiting.againAt = Infinity;
+    waiting.rounds = [];
+    for (const group of waiting.groups) {
       const fresh = this.#fresh.get(group);
       if (fresh) fresh.push(waiting);
       else this.#fresh.set(group, [waiting]);
@@ -91,8 +93,7 @@ export class Confirmations {
   /** Nobody waits for it any more; without a quorum it would stay for ever. */
   cancel(request: number): void {
     const waiting = this.#open.get(request);
-    if (!waiting) return;
-    this.#end(waiting);
+    if (waiting) this.#end(waiting);
   }
 
   #end(waiting: Waiting): void {

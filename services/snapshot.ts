@@ -44,8 +44,8 @@ export class Cutter implements Snapshot {
   next(bytesWanted: number, into?: Uint8Array): Uint8Array | null {
     assert(bytesWanted >= 1, `Cannot hand out ${bytesWanted} bytes of a snapshot: at least one must be wanted`);
     if (this.#ended && this.#restAt === this.#rest.byteLength) return null;
-    const piece = into !== undefined && into.byteLength >= bytesWanted ? into : new Uint8Array(bytesWanted);
-    let at = this.#takeRest(piece, 0, bytesWanted);
+    const piece = into !== undefined && into.byteLength >= bytesWanted ? into.subarray(0, bytesWanted) : new Uint8Array(bytesWanted);
+    let at = this.#takeRest(piece, 0);
     while (at < bytesWanted && !this.#ended) {
       const size = this.#items.next();
       if (size === later) break;
@@ -56,10 +56,10 @@ export class Cutter implements Snapshot {
       } else {
         this.#write(this.#rest = new Uint8Array(size), 0, size);
         this.#restAt = 0;
-        at += this.#takeRest(piece, at, bytesWanted);
+        at += this.#takeRest(piece, at);
       }
     }
-    return at === 0 && this.#ended ? null : at === piece.byteLength ? piece : piece.subarray(0, at);
+    return at === 0 && this.#ended ? null : at === bytesWanted ? piece : piece.subarray(0, at);
   }
 
   close(): void {
@@ -79,8 +79,8 @@ export class Cutter implements Snapshot {
     assert(this.#writer.at === at + size, `Cannot hand out a snapshot: an item of ${size} bytes took ${this.#writer.at - at}`);
   }
 
-  #takeRest(piece: Uint8Array, at: number, bytesWanted: number): number {
-    const count = Math.min(this.#rest.byteLength - this.#restAt, bytesWanted - at);
+  #takeRest(piece: Uint8Array, at: number): number {
+    const count = Math.min(this.#rest.byteLength - this.#restAt, piece.byteLength - at);
     if (count === 0) return 0;
     piece.set(this.#rest.subarray(this.#restAt, this.#restAt + count), at);
     this.#restAt += count;
