@@ -1,9 +1,11 @@
 /**
  * One process per directory. The lock is a bound local socket named after the directory's device and
  * inode: the kernel gives it to one process, and takes it back however that process ends. A pid file
- * would outlive a `kill -9`, and its pid would one day be somebody else's.
+ * would outlive a `kill -9`, and its pid would one day be somebody else's. The directory is kept open as
+ * long as it is locked: if it is removed meanwhile, no new one may get its inode, and with it the lock.
  */
-import { readFile, rm, stat } from "node:fs/promises";
+import { closeSync, fstatSync, openSync, statSync } from "node:fs";
+import { readFile, rm } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,12 +14,25 @@ import { CarillonError } from "../../core/errors.ts";
 
 /** Throws CarillonError `config` if the directory is held, by this process or another on this machine. */
 export async function lockDirectory(directory: string): Promise<() => Promise<void>> {
-  const { dev, ino } = await stat(directory, { bigint: true });
-  const name = `carillon-${dev.toString(16)}-${ino.toString(16)}`;
-  const server = platform === "linux" ? await bindAbstract(name) : await bindInFile(join(tmpdir(), `${name}.lock`));
-  if (server === null) throw new CarillonError("config", `Cannot use "${directory}": another process is using it`);
-  server.unref();
-  return () => new Promise((resolve) => server.close(() => resolve()));
+  // A number and not a FileHandle: that is closed once nobody knows of it any more.
+  const held = platform === "win32" ? null : openSync(directory, "r");
+  const close = (): void => {
+    if (held !== null) closeSync(held);
+  };
+  try {
+    const { dev, ino } = held === null ? statSync(directory, { bigint: true }) : fstatSync(held, { bigint: true });
+    const name = `carillon-${dev.toString(16)}-${ino.toString(16)}`;
+    const server = platform === "linux" ? await bindAbstract(name) : await bindInFile(join(tmpdir(), `${name}.lock`));
+    if (server === null) throw new CarillonError("config", `Cannot use "${directory}": another process is using it`);
+    server.unref();
+    return async () => {
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      close();
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
 }
 
 /** Linux has socket names that are no files: nothing to clean up. `null` if the name is taken. */

@@ -58,7 +58,10 @@ test("a cluster that is brought back from copies of all its directories waits, o
       await rename(folder, `${folder}.gone`);
       await cp(`${folder}.gone`, folder, { recursive: true });
     }
-    await expect(all()).rejects.toThrow("it was copied or restored to this place");
+    // All of them: the first to say no does not wait for the others to let go of their directories.
+    const refused = await Promise.allSettled(selves.map((self) => Node.start(topology, self, directory, "sync", never)));
+    const reason = expect.objectContaining({ message: expect.stringContaining("it was copied or restored to this place") });
+    expect(refused).toEqual(selves.map(() => ({ status: "rejected", reason })));
 
     for (const folder of folders) await adopt(folder, false);
     const waiting = await all();

@@ -1,8 +1,10 @@
 /** One process per directory, whatever runtime it is, until it ends, however it ends. */
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { lockDirectory } from "../../edge/runtime/lock.ts";
 
 const root = join(import.meta.dir, "../..");
 
@@ -45,3 +47,23 @@ test("a second process is refused, and a killed one holds nothing", async () => 
     await rm(directory, { recursive: true });
   }
 }, 30_000);
+
+test("a directory that is removed while it is locked does not leave its lock to a new one", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "carillon-lock-"));
+  const releases: (() => Promise<void>)[] = [];
+  try {
+    const gone = join(directory, "gone");
+    await mkdir(gone);
+    releases.push(await lockDirectory(gone));
+    await rm(gone, { recursive: true });
+    // File systems give numbers that are free again to the next.
+    for (let number = 0; number < 50; number++) {
+      const fresh = join(directory, `${number}`);
+      await mkdir(fresh);
+      releases.push(await lockDirectory(fresh));
+    }
+  } finally {
+    for (const release of releases) await release();
+    await rm(directory, { recursive: true });
+  }
+});
