@@ -22,6 +22,7 @@ import type { Twice } from "./twice.ts";
 const acksOnlyMax = 32;
 /** A window of fewer packets than this must not wait for the tenth to be acknowledged. */
 const smallWindowPackets = 40;
+const pingBytes = 1;
 const skipPacketsMin = 64;
 const skipPacketsSpread = 1_024;
 /** Heartbeats and votes may leave into a full window, up to this rate: 64 kbit/s. */
@@ -134,7 +135,8 @@ export class Outgoing {
   #fill(all: boolean, now: Millis): Datagram | null {
     const { acks, streams } = this.#parts;
     const writer = this.#writer;
-    writer.begin(this.#roomMax);
+    const mayHurry = all && !this.ping && this.#fillsWindow(this.#parts.mtu.bytes);
+    writer.begin(mayHurry ? this.#roomMax - pingBytes : this.#roomMax);
     let ackLargest = -1;
     if (acks.fresh) {
       ackLargest = acks.largest;
@@ -142,14 +144,14 @@ export class Outgoing {
       acks.sent();
     }
     const before = writer.length;
-    // First, since streams leave no room.
-    if (this.ping || (all && this.#fillsWindow)) writer.ping();
+    if (this.ping) writer.ping();
     const beforeDatagrams = writer.length;
     const pieces: Piece[] = [];
     const windows: number[] = [];
     this.#fillDatagrams(all, now);
     const datagramsBytes = writer.length - beforeDatagrams;
     if (all) streams.fill(writer, pieces, windows);
+    if (mayHurry && writer.length > before && this.#fillsWindow(writer.length + this.#parts.protection.overheadBytes)) writer.ping();
     let eliciting = writer.length > before;
     if (!eliciting && this.#acksOnly >= acksOnlyMax) {
       writer.ping();
@@ -180,11 +182,11 @@ export class Outgoing {
     }
   }
 
-  /** After one more packet nothing may leave before something is acknowledged, which should not wait for the tenth then. */
-  get #fillsWindow(): boolean {
+  /** After a packet of `bytes` nothing may leave before something is acknowledged, which should not wait for the tenth then. */
+  #fillsWindow(bytes: number): boolean {
     const { recovery, mtu } = this.#parts;
     const { windowBytes } = recovery.congestion;
-    return windowBytes < smallWindowPackets * mtu.bytes && recovery.inFlightBytes + 2 * mtu.bytes > windowBytes;
+    return windowBytes < smallWindowPackets * mtu.bytes && recovery.inFlightBytes + bytes + mtu.bytes > windowBytes;
   }
 
   #takePath(now: Millis): Datagram | null {

@@ -23,13 +23,13 @@ class Forger {
   now = 0;
   #number = 0;
 
-  constructor(failures = 0) {
+  constructor(failures = 0, mtuMax = 1_452) {
     this.connection = new Connection({
       role: "initiator",
       protection: failing(this.#packets.a, failures),
       address,
       validated: true,
-      mtuMax: 1_452,
+      mtuMax,
       random: () => 7,
       now: 0,
       events: {
@@ -266,6 +266,23 @@ describe("a packet that fills a small window", () => {
     forger.hear(sink);
     expect(pings).toBe(0);
     forger.connection.write(2, new Uint8Array(100_000));
+    forger.hear(sink);
+    expect(pings).toBe(1);
+  });
+
+  test("is told by its length: a short one on a path for long ones leaves room", () => {
+    const forger = new Forger(0, 60_000);
+    let probed = forger.hear().numbers;
+    for (; probed.length > 0; probed = forger.hear().numbers) forger.ack(0, probed.at(-1)!);
+    expect(forger.connection.stats().mtuBytes).toBeGreaterThan(55_000);
+    let pings = 0;
+    const sink: Partial<FrameSink> = { onPing: () => void pings++ };
+    for (let count = 0; count < 3; count++) {
+      forger.connection.write(2, new Uint8Array(1_000));
+      forger.hear(sink);
+    }
+    expect(pings).toBe(0);
+    forger.connection.write(2, new Uint8Array(200_000));
     forger.hear(sink);
     expect(pings).toBe(1);
   });
