@@ -7,8 +7,10 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
+import { platform } from "node:process";
 import type { Datagram, DatagramEvents, DatagramSocket } from "../runtime.ts";
 import { mappedAddress, ownAddress, plainAddress } from "./addresses.ts";
+import { type ConnectedSocket, ConnectedSockets } from "./connected.ts";
 import { deliver } from "./deliver.ts";
 import { cannotListen } from "./listen.ts";
 
@@ -22,32 +24,90 @@ export async function openDatagrams(
   events: DatagramEvents,
 ): Promise<DatagramSocket> {
   const address = await ownAddress({ host, port });
-  return await new Promise((resolve, reject) => {
+  const nameOf = isIPv6(address) ? mappedAddress : (host: string): string => host;
+  try {
+    // Nobody else has the port, or this throws.
+    let socket = await bind(address, port, false);
+    const bound = socket.address().port;
+    let sendAll = singly(socket, nameOf);
+    let connected: ConnectedSockets | null = null;
+    const beneath = socketBeneath(socket);
+    if (beneath !== null) sendAll = batches(beneath, nameOf);
+    if (beneath !== null && platform === "linux") {
+      // The others are bound to the same port: all of them have to agree to that.
+      await closed(socket);
+      socket = await bind(address, bound, true);
+      connected = new ConnectedSockets((host, port) => connect(address, bound, nameOf(host), port, events));
+      sendAll = preferring(connected, batches(socketBeneath(socket)!, nameOf));
+    }
+    hear(socket, events);
+    let closing: Promise<void> | null = null;
+    return {
+      host,
+      port: bound,
+      datagramBytesMax,
+      send(datagrams): void {
+        if (closing === null) sendAll(datagrams);
+      },
+      close(): Promise<void> {
+        connected?.close();
+        return closing ??= closed(socket);
+      },
+    };
+  } catch (error) {
+    throw cannotListen({ host, port }, error);
+  }
+}
+
+/** `shared`: with others of this process and this user that say the same. */
+function bind(address: string, port: number, shared: boolean): Promise<Socket> {
+  return new Promise((resolve, reject) => {
     const type = isIPv6(address) ? "udp6" : "udp4";
-    const socket = createSocket({ type, recvBufferSize: bufferBytes, sendBufferSize: bufferBytes, lookup: asItIs });
-    const refused = (error: Error): void => reject(cannotListen({ host, port }, error));
-    socket.once("error", refused);
-    socket.bind({ address, port }, () => {
-      socket.off("error", refused);
-      // A peer's system that says it does not listen is no failure of this socket.
-      socket.on("error", (error) => events.onTrouble(error.message));
-      const nameOf = type === "udp6" ? mappedAddress : (host: string): string => host;
-      const sendAll = batches(socket, nameOf) ?? singly(socket, nameOf);
-      let closed: Promise<void> | null = null;
-      resolve({
-        host,
-        port: socket.address().port,
-        datagramBytesMax,
-        send(datagrams): void {
-          if (closed === null) sendAll(datagrams);
-        },
-        close: () => closed ??= new Promise((done) => socket.close(() => done())),
-      });
+    const socket = createSocket({
+      type,
+      recvBufferSize: bufferBytes,
+      sendBufferSize: bufferBytes,
+      lookup: asItIs,
+      ...(shared ? { reusePort: true } : {}),
     });
-    socket.on("message", (bytes: Uint8Array, { address, port }: RemoteInfo) => {
-      deliver(events, { host: plainAddress(address), port, bytes });
+    socket.once("error", reject);
+    socket.bind({ address, port }, () => {
+      socket.off("error", reject);
+      resolve(socket);
     });
   });
+}
+
+function hear(socket: Socket, events: DatagramEvents): void {
+  // A peer's system that says it does not listen is no failure of this socket.
+  socket.on("error", (error) => events.onTrouble(error.message));
+  socket.on("message", (bytes: Uint8Array, { address, port }: RemoteInfo) => {
+    deliver(events, { host: plainAddress(address), port, bytes });
+  });
+}
+
+function closed(socket: Socket): Promise<void> {
+  return new Promise((done) => socket.close(() => done()));
+}
+
+async function connect(
+  address: string,
+  port: number,
+  host: string,
+  peerPort: number,
+  events: DatagramEvents,
+): Promise<ConnectedSocket | null> {
+  const socket = await bind(address, port, true);
+  // Until it is connected, what comes for the other one may come here.
+  hear(socket, events);
+  await new Promise<void>((resolve) => socket.connect(peerPort, host, resolve));
+  const beneath = socketBeneath(socket);
+  if (beneath === null) return null;
+  return {
+    send: (datagrams) =>
+      datagrams.length === 1 ? beneath.send(datagrams[0]!.bytes) ? 1 : 0 : beneath.sendMany(datagrams.map(({ bytes }) => bytes)),
+    close: () => void socket.close(),
+  };
 }
 
 type Send = (datagrams: readonly Datagram[]) => void;
@@ -58,10 +118,16 @@ function singly(socket: Socket, nameOf: (host: string) => string): Send {
   };
 }
 
-/** Null where the runtime has no such call. */
-function batches(socket: Socket, nameOf: (host: string) => string): Send | null {
-  const beneath = socketBeneath(socket);
-  if (beneath === null) return null;
+/** Through a connected socket what goes to one address, as most batches do. */
+function preferring(connected: ConnectedSockets, others: Send): Send {
+  return (datagrams) => {
+    const { host, port } = datagrams[0]!;
+    const sent = datagrams.every((one) => one.port === port && one.host === host) ? connected.send(datagrams) : 0;
+    if (sent < datagrams.length) others(sent === 0 ? datagrams : datagrams.slice(sent));
+  };
+}
+
+function batches(beneath: SocketBeneath, nameOf: (host: string) => string): Send {
   return (datagrams) => {
     let from = 0;
     let failedAt = -1;
@@ -100,9 +166,9 @@ function sendMany(beneath: SocketBeneath, datagrams: readonly Datagram[], from: 
 }
 
 interface SocketBeneath {
-  /** Whether it has left. */
-  send(bytes: Uint8Array, port: number, host: string): boolean;
-  /** Bytes, port and host of each in turn; how many of them have left. */
+  /** Whether it has left. Without port and host if it is connected. */
+  send(bytes: Uint8Array, port?: number, host?: string): boolean;
+  /** Bytes, port and host of each in turn, or the bytes alone if it is connected; how many of them have left. */
   sendMany(parts: readonly (Uint8Array | number | string)[]): number;
 }
 

@@ -5,6 +5,7 @@ import { equal, eventually, ok, rejects, test } from "./check.ts";
 export function datagrams(runtime: Runtime): void {
   test("datagrams: what is sent arrives whole, from whom it came, and is the receiver's to keep", () => crossing(runtime));
   test("datagrams: a burst of a thousand is not lost", () => burst(runtime));
+  test("datagrams: who is written to much is heard, goes, comes back, and gets none of what others are sent", () => much(runtime));
   test("datagrams: one that is too long or refused takes no other with it", () => troubled(runtime));
   test("datagrams: a socket for both kinds of address calls IPv4 by its plain name", () => bothKinds(runtime));
   test("datagrams: a port that is taken cannot be bound", () => taken(runtime));
@@ -63,6 +64,41 @@ async function burst(runtime: Runtime): Promise<void> {
   }
   ok(b.heard.every(({ bytes }) => bytes.byteLength === 1_200), "all are whole");
   await Promise.all([a.socket.close(), b.socket.close()]);
+}
+
+/** A runtime may give such a peer a socket of its own. */
+async function much(runtime: Runtime): Promise<void> {
+  const host = "127.0.0.1";
+  const [a, other] = [await listen(runtime), await listen(runtime)];
+  let b = await listen(runtime);
+  const { port } = b.socket;
+  const exchange = async (rounds: number): Promise<void> => {
+    for (let round = 0; round < rounds; round++) {
+      const [mine, others] = [b.heard.length, other.heard.length];
+      a.socket.send([5, 6, 7].map((bytes) => ({ host, port, bytes: filled(bytes, 1) })));
+      b.socket.send([{ host, port: a.socket.port, bytes: filled(4, 2) }]);
+      other.socket.send([{ host, port: a.socket.port, bytes: filled(4, 3) }]);
+      a.socket.send([{ host, port: other.socket.port, bytes: filled(8, 4) }]);
+      await eventually("all have heard", () => b.heard.length >= mine + 3 && other.heard.length === others + 1);
+    }
+  };
+  await exchange(100);
+  ok(b.heard.every((one) => one.port === a.socket.port && one.bytes[0] === 1), "the one hears what is for it, from one port");
+  ok(other.heard.every((one) => one.port === a.socket.port && one.bytes[0] === 4), "and so does the other");
+  await eventually("both have been heard", () => a.heard.length === 200);
+  equal(a.heard.filter((one) => one.port === port && one.bytes[0] === 2).length, 100);
+
+  await b.socket.close();
+  for (let count = 0; count < 5; count++) a.socket.send([{ host, port, bytes: filled(5, 9) }]);
+  b = await listen(runtime, host, port);
+  await eventually("it is reached again", () => {
+    a.socket.send([{ host, port, bytes: filled(5, 1) }]);
+    return b.heard.length > 0;
+  });
+  await exchange(10);
+  await Promise.all([a, b, other].map(({ socket }) => socket.close()));
+  // Nobody holds the port any more.
+  await (await listen(runtime, host, a.socket.port)).socket.close();
 }
 
 async function troubled(runtime: Runtime): Promise<void> {
