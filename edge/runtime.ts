@@ -111,8 +111,8 @@ export interface DatagramEvents {
 export interface Aead {
   /** The ciphertext and its tag, behind `room` bytes (default none) that are the caller's to fill: what goes before it needs no copy. */
   seal(nonce: Uint8Array, header: Uint8Array, plain: Uint8Array, room?: number): Uint8Array;
-  /** Null for what was not sealed under this key, nonce and header. */
-  open(nonce: Uint8Array, header: Uint8Array, sealed: Uint8Array): Uint8Array | null;
+  /** What lies behind the first `room` bytes (default none) of `sealed`; null if it was not sealed under this key, nonce and header. */
+  open(nonce: Uint8Array, header: Uint8Array, sealed: Uint8Array, room?: number): Uint8Array | null;
 }
 
 export interface Cryptography {

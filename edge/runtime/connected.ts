@@ -19,12 +19,19 @@ export interface ConnectedSocket {
 /** Null if there can be none. */
 export type Connect = (host: string, port: number) => Promise<ConnectedSocket | null>;
 
+interface Peer {
+  readonly host: string;
+  readonly port: number;
+  /** Null: it is being made. */
+  socket: ConnectedSocket | null;
+}
+
 export class ConnectedSockets {
   readonly #connect: Connect;
-  /** How many have been sent to each address without one. */
+  /** By address: how many datagrams have been sent there without one. */
   readonly #sent = new Map<string, number>();
-  /** Null: it is being made. */
-  readonly #sockets = new Map<string, ConnectedSocket | null>();
+  /** The oldest first. Found by looking through them: there are few, and to make a key of an address costs more. */
+  #peers: Peer[] = [];
   #closed = false;
 
   constructor(connect: Connect) {
@@ -34,27 +41,25 @@ export class ConnectedSockets {
   /** How many of these, all to one address, have left; the rest is for the socket that was there first. */
   send(datagrams: readonly Datagram[]): number {
     const { host, port } = datagrams[0]!;
-    const key = `${host} ${port}`;
-    const socket = this.#sockets.get(key);
-    if (socket === undefined) this.#count(key, host, port, datagrams.length);
-    if (socket === undefined || socket === null) return 0;
+    const peer = this.#peers.find((peer) => peer.port === port && peer.host === host);
+    if (peer === undefined) this.#count(host, port, datagrams.length);
+    if (peer === undefined || peer.socket === null) return 0;
     try {
-      return socket.send(datagrams);
+      return peer.socket.send(datagrams);
     } catch {
       // This machine has another address now, say.
-      this.#sockets.delete(key);
-      socket.close();
+      this.#drop(peer);
       return 0;
     }
   }
 
   close(): void {
     this.#closed = true;
-    for (const socket of this.#sockets.values()) socket?.close();
-    this.#sockets.clear();
+    for (const peer of this.#peers) this.#drop(peer);
   }
 
-  #count(key: string, host: string, port: number, datagrams: number): void {
+  #count(host: string, port: number, datagrams: number): void {
+    const key = `${host} ${port}`;
     const sent = (this.#sent.get(key) ?? 0) + datagrams;
     if (sent < datagramsBefore) {
       // Whoever is written to much is soon found again.
@@ -63,24 +68,22 @@ export class ConnectedSockets {
       return;
     }
     this.#sent.delete(key);
-    if (!this.#closed && this.#makeRoom()) void this.#open(key, host, port);
+    if (this.#closed) return;
+    // The oldest goes: if its peer is still there, it gets another.
+    if (this.#peers.length === socketsMax) this.#drop(this.#peers[0]!);
+    void this.#open({ host, port, socket: null });
   }
 
-  async #open(key: string, host: string, port: number): Promise<void> {
-    this.#sockets.set(key, null);
-    const socket = await this.#connect(host, port).catch(() => null);
-    if (this.#closed) socket?.close();
-    else if (socket === null) this.#sockets.delete(key);
-    else this.#sockets.set(key, socket);
+  async #open(peer: Peer): Promise<void> {
+    this.#peers.push(peer);
+    const socket = await this.#connect(peer.host, peer.port).catch(() => null);
+    if (socket === null) this.#drop(peer);
+    else if (this.#peers.includes(peer)) peer.socket = socket;
+    else socket.close();
   }
 
-  /** The oldest goes: if its peer is still there, it gets another. */
-  #makeRoom(): boolean {
-    if (this.#sockets.size < socketsMax) return true;
-    const [key, socket] = this.#sockets.entries().next().value!;
-    if (socket === null) return false;
-    this.#sockets.delete(key);
-    socket.close();
-    return true;
+  #drop(peer: Peer): void {
+    this.#peers = this.#peers.filter((other) => other !== peer);
+    peer.socket?.close();
   }
 }

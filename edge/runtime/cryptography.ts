@@ -69,13 +69,13 @@ function aead(key: Uint8Array): Aead {
       sealed.set(cipher.getAuthTag(), room + plain.byteLength);
       return sealed;
     },
-    open(nonce, header, sealed) {
-      const length = sealed.byteLength - tagBytes;
-      if (length < 0) return null;
+    open(nonce, header, sealed, room = 0) {
+      const end = sealed.byteLength - tagBytes;
+      if (end < room) return null;
       const decipher = createDecipheriv(algorithm, key, nonce, tagged);
-      decipher.setAuthTag(sealed.subarray(length));
+      decipher.setAuthTag(sealed.subarray(end));
       if (header.byteLength > 0) decipher.setAAD(header);
-      const plain = decipher.update(sealed.subarray(0, length));
+      const plain = decipher.update(sealed.subarray(room, end));
       try {
         decipher.final();
       } catch {

@@ -37,7 +37,7 @@ export async function openDatagrams(
       // The others are bound to the same port: all of them have to agree to that.
       await closed(socket);
       socket = await bind(address, bound, true);
-      connected = new ConnectedSockets((host, port) => connect(address, bound, nameOf(host), port, events));
+      connected = new ConnectedSockets((host, port) => connect(address, bound, { host: nameOf(host), port }, events));
       sendAll = preferring(connected, batches(socketBeneath(socket)!, nameOf));
     }
     hear(socket, events);
@@ -70,9 +70,13 @@ function bind(address: string, port: number, shared: boolean): Promise<Socket> {
       lookup: asItIs,
       ...(shared ? { reusePort: true } : {}),
     });
-    socket.once("error", reject);
+    const refused = (error: Error): void => {
+      socket.close();
+      reject(error);
+    };
+    socket.once("error", refused);
     socket.bind({ address, port }, () => {
-      socket.off("error", reject);
+      socket.off("error", refused);
       resolve(socket);
     });
   });
@@ -90,22 +94,24 @@ function closed(socket: Socket): Promise<void> {
   return new Promise((done) => socket.close(() => done()));
 }
 
+/** Null if it cannot be. */
 async function connect(
   address: string,
   port: number,
-  host: string,
-  peerPort: number,
+  peer: { readonly host: string; readonly port: number },
   events: DatagramEvents,
 ): Promise<ConnectedSocket | null> {
   const socket = await bind(address, port, true);
   // Until it is connected, what comes for the other one may come here.
   hear(socket, events);
-  await new Promise<void>((resolve) => socket.connect(peerPort, host, resolve));
+  const failure = await new Promise<unknown>((resolve) => socket.connect(peer.port, peer.host, resolve as (failure?: Error) => void));
   const beneath = socketBeneath(socket);
-  if (beneath === null) return null;
+  if (beneath === null || failure instanceof Error) {
+    await closed(socket);
+    return null;
+  }
   return {
-    send: (datagrams) =>
-      datagrams.length === 1 ? beneath.send(datagrams[0]!.bytes) ? 1 : 0 : beneath.sendMany(datagrams.map(({ bytes }) => bytes)),
+    send: (datagrams) => datagrams.length === 1 ? Number(beneath.send(datagrams[0]!.bytes)) : beneath.sendMany(datagrams.map(({ bytes }) => bytes)),
     close: () => void socket.close(),
   };
 }

@@ -58,10 +58,10 @@ function aead(key: Uint8Array): Aead {
       writeTag(sealed, room + plain.byteLength, tagOf(seed, nonce, header, plain));
       return sealed;
     },
-    open(nonce, header, sealed) {
+    open(nonce, header, sealed, room = 0) {
       const length = sealed.byteLength - tagBytes;
-      if (length < 0) return null;
-      const plain = sealed.slice(0, length);
+      if (length < room) return null;
+      const plain = sealed.slice(room, length);
       const tag = tagOf(seed, nonce, header, plain);
       const expected = new Uint8Array(tagBytes);
       writeTag(expected, 0, tag);

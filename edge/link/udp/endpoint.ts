@@ -132,13 +132,13 @@ export class Endpoint {
     if (this.#closed) return;
     const from = { host, port };
     if (((bytes[0] ?? 0) & handshakeFlag) !== 0) return this.#onHandshake(bytes, from, now);
-    const id = bytes.subarray(1, 1 + connectionIdBytes);
-    if (id.byteLength < connectionIdBytes) return this.#ignore();
-    const held = this.#held.find(id);
+    if (bytes.byteLength < 1 + connectionIdBytes) return this.#ignore();
+    const held = this.#held.find(bytes, 1);
     if (held !== null) {
       if (!held.connection.receive(bytes, from, now)) this.#ignore();
       return;
     }
+    const id = bytes.subarray(1, 1 + connectionIdBytes);
     const waiting = this.#responder.find(id);
     if (waiting !== null) this.#onFirstPacket(waiting, bytes, from, now);
     else if (!this.#onReset(bytes, from)) this.#onUnknown(bytes, id, from, now);

@@ -39,8 +39,9 @@ export class HeldConnections {
     return [...this.#held.values()].filter(({ agreement }) => agreement.peer === peer);
   }
 
-  find(id: Uint8Array): Held | null {
-    return this.#held.get(textOf(id)) ?? null;
+  /** By the id that begins at `at`. */
+  find(bytes: Uint8Array, at: number): Held | null {
+    return this.#held.get(textOf(bytes, at)) ?? null;
   }
 
   /** Of the peer's others only so many are kept, and the current one in any case. */
@@ -63,6 +64,15 @@ export class HeldConnections {
 }
 
 /** Ids are random and 8 bytes long: no two are the same. */
-function textOf(id: Uint8Array): string {
-  return String.fromCharCode(id[0]!, id[1]!, id[2]!, id[3]!, id[4]!, id[5]!, id[6]!, id[7]!);
+function textOf(id: Uint8Array, at = 0): string {
+  return String.fromCharCode(
+    id[at]!,
+    id[at + 1]!,
+    id[at + 2]!,
+    id[at + 3]!,
+    id[at + 4]!,
+    id[at + 5]!,
+    id[at + 6]!,
+    id[at + 7]!,
+  );
 }

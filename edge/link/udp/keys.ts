@@ -34,8 +34,9 @@ export class PhaseKey {
     return this.#aead.seal(this.#nonceOf(packetNumber), header, payload, header.byteLength);
   }
 
-  open(packetNumber: number, header: Uint8Array, sealed: Uint8Array): Uint8Array | null {
-    return this.#aead.open(this.#nonceOf(packetNumber), header, sealed);
+  /** The payload of a packet whose header is `header` once it is shown. */
+  open(packetNumber: number, header: Uint8Array, packet: Uint8Array): Uint8Array | null {
+    return this.#aead.open(this.#nonceOf(packetNumber), header, packet, header.byteLength);
   }
 
   next(): PhaseKey {

@@ -104,7 +104,7 @@ export class Packets implements PacketProtection {
     const isCurrent = ((flags & phaseFlag) !== 0) === (this.#receivePhase % 2 === 1);
     const isOld = !isCurrent && packetNumber < this.#receivePhaseFirst && this.#receiveOldKey !== null;
     const key = isCurrent ? this.#receiveKey : isOld ? this.#receiveOldKey! : this.#receiveNextKey;
-    const payload = key.open(packetNumber, header, packet.subarray(packetHeaderBytes));
+    const payload = key.open(packetNumber, header, packet);
     if (payload === null) {
       this.#failures++;
       return null;

@@ -2,7 +2,7 @@
  * Messages of which only the newest matters: they go as datagrams, are never sent again when lost, and twice where loss is
  * likely and an answer far away.
  */
-import type { Millis } from "../../../core/ids.ts";
+import type { Millis, NodeId } from "../../../core/ids.ts";
 import type { Message } from "../../../core/message.ts";
 import type { Clock } from "../../runtime.ts";
 
@@ -25,10 +25,14 @@ export function wordOf(message: Message): Word | null {
       return { key: "heartbeat", goodForMs: message.nextInMs };
     case "vote":
       // Votes are cumulative, each for its group and ballot; in a ring one message carries those of several acceptors.
-      return { key: `vote ${message.group} ${message.ballot} ${message.votes.map(({ node }) => node).join()}`, goodForMs: voteMs };
+      return { key: `vote ${message.group} ${message.ballot} ${votersOf(message.votes)}`, goodForMs: voteMs };
     default:
       return null;
   }
+}
+
+function votersOf(votes: readonly { readonly node: NodeId }[]): string | number {
+  return votes.length === 1 ? votes[0]!.node : votes.map(({ node }) => node).join();
 }
 
 export function isWorthRepeating({ rttMs, lossRatio }: { readonly rttMs: number | null; readonly lossRatio: number }): boolean {
