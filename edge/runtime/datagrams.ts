@@ -111,7 +111,8 @@ async function connect(
     return null;
   }
   return {
-    send: (datagrams) => datagrams.length === 1 ? Number(beneath.send(datagrams[0]!.bytes)) : beneath.sendMany(datagrams.map(({ bytes }) => bytes)),
+    send: (datagrams) =>
+      datagrams.length === 1 ? Number(beneath.send(datagrams[0]!.bytes)) : beneath.sendMany(datagrams.map(({ bytes }) => bytes)),
     close: () => void socket.close(),
   };
 }
