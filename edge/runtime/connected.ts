@@ -32,6 +32,7 @@ export class ConnectedSockets {
   readonly #sent = new Map<string, number>();
   /** The oldest first. Found by looking through them: there are few, and to make a key of an address costs more. */
   #peers: Peer[] = [];
+  readonly #opening = new Set<Promise<void>>();
   #closed = false;
 
   constructor(connect: Connect) {
@@ -53,9 +54,11 @@ export class ConnectedSockets {
     }
   }
 
-  close(): void {
+  /** Once none is left that holds the port. */
+  async close(): Promise<void> {
     this.#closed = true;
     for (const peer of this.#peers) this.#drop(peer);
+    await Promise.all(this.#opening);
   }
 
   #count(host: string, port: number, datagrams: number): void {
@@ -71,7 +74,8 @@ export class ConnectedSockets {
     if (this.#closed) return;
     // The oldest goes: if its peer is still there, it gets another.
     if (this.#peers.length === socketsMax) this.#drop(this.#peers[0]!);
-    void this.#open({ host, port, socket: null });
+    const opening = this.#open({ host, port, socket: null }).finally(() => this.#opening.delete(opening));
+    this.#opening.add(opening);
   }
 
   async #open(peer: Peer): Promise<void> {

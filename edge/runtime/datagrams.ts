@@ -50,8 +50,7 @@ export async function openDatagrams(
         if (closing === null) sendAll(datagrams);
       },
       close(): Promise<void> {
-        connected?.close();
-        return closing ??= closed(socket);
+        return closing ??= Promise.all([connected?.close(), closed(socket)]).then(() => {});
       },
     };
   } catch (error) {
@@ -128,6 +127,7 @@ function singly(socket: Socket, nameOf: (host: string) => string): Send {
 /** Through a connected socket what goes to one address, as most batches do. */
 function preferring(connected: ConnectedSockets, others: Send): Send {
   return (datagrams) => {
+    if (datagrams.length === 0) return;
     const { host, port } = datagrams[0]!;
     const sent = datagrams.every((one) => one.port === port && one.host === host) ? connected.send(datagrams) : 0;
     if (sent < datagrams.length) others(sent === 0 ? datagrams : datagrams.slice(sent));

@@ -94,6 +94,28 @@ test("there are 64 at most, and strangers do not count for each other", async ()
   expect([...open]).toEqual(Array.from({ length: 64 }, (_, index) => 37 + index));
   for (let port = 1_000; port < 60_000; port++) expect(sockets.send([to(port)])).toBe(0);
   expect(open.size).toBe(64);
-  sockets.close();
+  await sockets.close();
   expect(open.size).toBe(0);
+});
+
+test("one that is still being made when all are closed is closed too, and waited for", async () => {
+  const closed: string[] = [];
+  const sockets = new ConnectedSockets(async () => {
+    await Bun.sleep(20);
+    return { send: ({ length }) => length, close: () => void closed.push("one") };
+  });
+  sockets.send(Array.from({ length: 100 }, () => to(7)));
+  await sockets.close();
+  expect(closed).toEqual(["one"]);
+});
+
+test("a socket that gets one while it is closed leaves its port free", async () => {
+  for (let round = 0; round < 20; round++) {
+    const [a, b] = [await listen(), await listen()];
+    for (let count = 0; count < 100; count++) a.send([to(b.port)]);
+    a.send([]);
+    await a.close();
+    const again = await runtime.openDatagrams({ host, port: a.port }, { onDatagram: () => {}, onTrouble: () => {} });
+    await again.close();
+  }
 });
