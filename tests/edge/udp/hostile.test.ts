@@ -253,6 +253,13 @@ describe("a connection keeps no more than its bounds", () => {
 });
 
 describe("a packet that fills a small window", () => {
+  const pingsAlongWith = (forger: Forger, bytes: number): number => {
+    let pings = 0;
+    forger.connection.write(2, new Uint8Array(bytes));
+    forger.hear({ onPing: () => void pings++ });
+    return pings;
+  };
+
   test("asks to be acknowledged at once, and one that leaves room does not", () => {
     const forger = new Forger();
     forger.hear();
@@ -260,31 +267,16 @@ describe("a packet that fills a small window", () => {
     // The probe for longer packets.
     expect(forger.hear().numbers).toEqual([1]);
     forger.ack(0, 1);
-    let pings = 0;
-    const sink: Partial<FrameSink> = { onPing: () => void pings++ };
-    forger.connection.write(2, new Uint8Array(100));
-    forger.hear(sink);
-    expect(pings).toBe(0);
-    forger.connection.write(2, new Uint8Array(100_000));
-    forger.hear(sink);
-    expect(pings).toBe(1);
+    expect(pingsAlongWith(forger, 100)).toBe(0);
+    expect(pingsAlongWith(forger, 100_000)).toBe(1);
   });
 
   test("is told by its length: a short one on a path for long ones leaves room", () => {
     const forger = new Forger(0, 60_000);
-    let probed = forger.hear().numbers;
-    for (; probed.length > 0; probed = forger.hear().numbers) forger.ack(0, probed.at(-1)!);
+    for (let { numbers } = forger.hear(); numbers.length > 0; { numbers } = forger.hear()) forger.ack(0, numbers.at(-1)!);
     expect(forger.connection.stats().mtuBytes).toBeGreaterThan(55_000);
-    let pings = 0;
-    const sink: Partial<FrameSink> = { onPing: () => void pings++ };
-    for (let count = 0; count < 3; count++) {
-      forger.connection.write(2, new Uint8Array(1_000));
-      forger.hear(sink);
-    }
-    expect(pings).toBe(0);
-    forger.connection.write(2, new Uint8Array(200_000));
-    forger.hear(sink);
-    expect(pings).toBe(1);
+    for (let count = 0; count < 3; count++) expect(pingsAlongWith(forger, 1_000)).toBe(0);
+    expect(pingsAlongWith(forger, 200_000)).toBe(1);
   });
 });
 
