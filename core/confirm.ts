@@ -138,6 +138,7 @@ export class Confirmations {
   }
 
   onAsk(from: NodeId, message: Ask): void {
+    this.#groups.get(message.group)?.acceptor.hurry();
     const answer = this.answer(message.group, message.request);
     if (answer) this.#context.out.send([from], answer);
   }

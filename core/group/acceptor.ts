@@ -286,6 +286,11 @@ export class Acceptor {
     return this.#audience.laterAt;
   }
 
+  /** Somebody reads, and may wait for what this coordinator knows to be decided: it tells at the next drain. */
+  hurry(): void {
+    this.#audience.hurry();
+  }
+
   /** Hands the vote over behind the records it speaks for. */
   flush(): void {
     if (this.#voteDue) this.#sayVote();
