@@ -52,7 +52,7 @@ export class Audience {
     const coordinator = ballotNode(log.ballot);
     const told = shape.others.filter((node) => node === coordinator || !this.#patient.has(node) || this.#concerned.has(node));
     // The entry that this vote is for has just told everybody that what the last one was for is decided.
-    if (this.#coordinates && log.decided >= (this.#vote?.votes[0]!.upTo ?? 0)) this.laterAt = Infinity;
+    if (this.#coordinates && this.#vote && log.decided >= this.#vote.votes[0]!.upTo) this.laterAt = Infinity;
     this.#concerned.clear();
     this.#vote = vote;
     this.#left = told.length === shape.others.length ? [] : shape.others.filter((node) => !told.includes(node));

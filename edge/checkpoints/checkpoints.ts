@@ -40,7 +40,7 @@ export interface CheckpointLimits {
 
 export const defaultCheckpointLimits: CheckpointLimits = {
   everyBytes: 16 << 20,
-  restMs: 5_000,
+  restMs: 30_000,
   everyMs: 600_000,
   wantedMs: 10_000,
   lookMs: 1_000,
