@@ -2,7 +2,7 @@
  * Whom a vote is told at once. Where two votes decide, an acceptor needs one besides its own, and that only when it waits for a command
  * of its own. So the coordinator's vote usually goes without saying: its next entry tells that the last one is decided. And of two other
  * acceptors neither needs the other's. Either is told a little later all the same, with all that was voted for meanwhile, for the case
- * that there is no next entry, or that one of the two is slow or lost: two thirds of all packets of a group of three that orders
+ * that there is no next entry, or that one of the two is slow or lost: half of all packets of a group of three that orders
  * one command at a time would be such votes.
  */
 import type { Entry } from "../entry.ts";
