@@ -20,7 +20,7 @@ const lookGraceMs: Millis = 250;
 export interface CheckpointLimits {
   /** A replica is written out when so much has been ordered since it last was, or half of what it took then, if that is more. */
   readonly everyBytes: number;
-  /** But no sooner than so long after the last one was begun, unless four times as much has: under full load they would follow each other. */
+  /** But no sooner than so long after the last one was begun, unless four times as much has: under load they would follow each other. */
   readonly restMs: Millis;
   /** And after so long, if anything has. */
   readonly everyMs: Millis;
